@@ -1,0 +1,52 @@
+# Everything a person does here. `make demo` and `make test` set up all they need.
+SHELL := bash
+.DEFAULT_GOAL := help
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export UV := $(CURDIR)/.tooling/bin/uv
+TESTBED := python3 -m tools.testbed
+
+.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## Install Ansible into .venv and link this checkout as the collection onprem.llm
+	@tools/setup.sh
+
+demo:  ## Start a test host, install everything on it, ask a question (TIMES=1 shows where the time goes)
+	@$(if $(TIMES),ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles) tools/demo.sh
+
+demo-clean:  ## Remove the demo's host, images and state; stop Docker if the demo started it
+	@$(TESTBED) clean
+	@rm -rf .cache/demo
+
+test:  ## Everything below, in order; the last line counts
+	@tools/setup.sh go dev
+	@python3 -m tools.test
+
+lint:  ## Linters, type check, ansible-test sanity
+	@tools/setup.sh go dev
+	@python3 -m tools.test lint sanity
+
+unit:  ## Unit tests of Python and Lua
+	@tools/setup.sh go dev
+	@python3 -m tools.test unit lua
+
+molecule:  ## Scenarios on test hosts (SCENARIO=ollama for one)
+	@tools/setup.sh go dev
+	@python3 -m tools.test $(if $(SCENARIO),molecule-$(SCENARIO),molecule)
+
+docs:  ## Write docs/reference from the modules' and roles' own documentation
+	@tools/setup.sh go dev
+	@python3 -m tools.reference
+
+bench-demo:  ## Time to the first token from nothing, and of a second run
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.demo
+
+bench-noop:  ## Time of site.yml where nothing is to do
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.noop
+
+clean: demo-clean  ## Remove everything that is not in git
+	@chmod -R u+w .cache 2> /dev/null; rm -rf .cache .collections .tooling .venv .pytest_cache .mypy_cache .ruff_cache .ansible
