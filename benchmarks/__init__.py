@@ -1,0 +1,1 @@
+"""What produces the figures in docs/performance.md. Each benchmark is a make target and ends with one line."""

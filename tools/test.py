@@ -1,0 +1,147 @@
+"""Run the checks of this project and count them: ``python3 -m tools.test [PHASE...]``.
+
+Without arguments all phases run, in order. ``molecule`` stands for every scenario. The last line has the form
+``N passed, N failed``: a linter or a molecule sequence counts as one, a test as one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .testbed import engine, images, inputs
+from .testbed.shell import CACHE, ROOT, main_guard
+
+JUNIT = CACHE / "junit"
+SCENARIOS = ("default", "ollama", "gateway")
+LINTERS = (
+    ("ruff check", "--quiet", "."),
+    ("ruff format", "--check", "--quiet", "."),
+    ("yamllint", "--strict", "."),
+    ("mypy",),
+    ("ansible-lint", "--offline", "-q"),
+    ("antsibull-changelog", "lint"),
+    ("python3 -m tools.reference", "--check"),
+)
+
+
+@dataclass
+class Count:
+    """How many checks passed and failed."""
+
+    passed: int = 0
+    failed: int = 0
+
+    def add(self, other: Count) -> None:
+        """Add ``other`` to this count."""
+        self.passed += other.passed
+        self.failed += other.failed
+
+
+def command(*words: str) -> Count:
+    """Run one command, shown; it counts as one check."""
+    print(f"--- {' '.join(words)}", flush=True)
+    ok = subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+    if not ok:
+        print(f"FAILED: {' '.join(words)}", flush=True)
+    return Count(1, 0) if ok else Count(0, 1)
+
+
+def counted(name: str, *words: str) -> Count:
+    """Run one command that leaves ``junit/<name>.xml``; its tests count, and so does the command if it fails otherwise."""
+    report = JUNIT / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    whole = command(*words)
+    tests = from_junit(report)
+    if whole.failed and tests.failed:
+        whole = Count()
+    elif tests.passed and not name.startswith("molecule"):
+        whole.passed = 0
+    tests.add(whole)
+    return tests
+
+
+def from_junit(report: Path) -> Count:
+    """Count the tests of a JUnit report; one that was skipped counts as failed, because nothing may be skipped here."""
+    count = Count()
+    if not report.exists():
+        return count
+    for case in ET.parse(report).iter("testcase"):  # noqa: S314  written a moment ago by our own test runner
+        bad = any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))
+        count.add(Count(0, 1) if bad else Count(1, 0))
+    return count
+
+
+def lint() -> Count:
+    """Run every linter."""
+    total = Count()
+    for first, *rest in LINTERS:
+        total.add(command(*first.split(), *rest))
+    return total
+
+
+def unit() -> Count:
+    """Run the unit tests of the Python code."""
+    return counted("unit", "pytest", "-q", f"--junitxml={JUNIT / 'unit.xml'}", "tests/unit")
+
+
+def scenario(name: str) -> Callable[[], Count]:
+    """Return the phase that runs one molecule scenario."""
+
+    def phase() -> Count:
+        engine.ensure()
+        inputs.ensure_model()
+        inputs.ensure_llama()
+        return counted(f"molecule-{name}", "molecule", "test", "-s", name)
+
+    return phase
+
+
+def lua() -> Count:
+    """Run the unit tests of the gateway's Lua code."""
+    engine.ensure()
+    os.environ["LUA_IMAGE"] = images.ensure("lua")
+    return command("tests/lua/run.sh")
+
+
+PHASES: dict[str, Callable[[], Count]] = {
+    "lint": lint,
+    "sanity": lambda: command("tests/sanity.sh"),
+    "unit": unit,
+    "lua": lua,
+    **{f"molecule-{name}": scenario(name) for name in SCENARIOS},
+    "demo": lambda: counted("demo", "pytest", "-q", f"--junitxml={JUNIT / 'demo.xml'}", "tests/demo"),
+}
+
+
+def chosen(names: list[str]) -> list[str]:
+    """Return the phases that ``names`` stand for; all of them if there are no names."""
+    wanted = [p for name in names for p in (PHASES if name == "all" else [q for q in PHASES if q == name or q.split("-")[0] == name])]
+    if names and not wanted:
+        sys.exit(f"error: no phase is called {' '.join(names)}. Known: {', '.join(PHASES)}, molecule.")
+    return wanted or list(PHASES)
+
+
+def main() -> None:
+    """Run the phases, show how long each took, and end with the count."""
+    JUNIT.mkdir(parents=True, exist_ok=True)
+    total, times = Count(), []
+    for name in chosen(sys.argv[1:]):
+        print(f"==> {name}", flush=True)
+        start = time.monotonic()
+        count = PHASES[name]()
+        total.add(count)
+        times.append(f"{name:18} {time.monotonic() - start:6.0f} s  {count.passed} passed, {count.failed} failed")
+    print("\n".join(["", *times]))
+    print(f"{total.passed} passed, {total.failed} failed", flush=True)
+    sys.exit(1 if total.failed or not total.passed else 0)
+
+
+if __name__ == "__main__":
+    main_guard(main)
