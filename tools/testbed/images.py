@@ -32,7 +32,7 @@ def recipe_of(image: str) -> dict[str, Any]:
         raise TestbedError(f"Image '{image}' is unknown. Known: {', '.join(sorted(table['images']))}.") from None
     if "base" in own:
         return {"base": recipe_of(own["base"]), "packages": own["packages"]}
-    return {**own, "mirror": table["mirror"]["url"], "packages": table["base"]["packages"]}
+    return {**own, "mirror": table["mirror"]["url"], **table["base"]}
 
 
 def tag_of(image: str) -> str:
@@ -90,6 +90,8 @@ def _bootstrap(recipe: dict[str, Any], tag: str) -> None:
         run(
             *as_root("mmdebstrap"),
             "--variant=minbase",
+            # A server that was just installed has a package index; check mode needs one.
+            "--skip=cleanup/apt/lists",
             "--quiet",
             f"--include={','.join(recipe['packages'])}",
             *options,
