@@ -93,7 +93,9 @@ def provide_get_pip() -> str:
 def carry_pip_settings() -> None:
     """Write the settings pip has here into HOME: ansible-test hands neither PIP_* nor proxy variables on."""
     settings = configparser.RawConfigParser()
-    settings.read([Path(name).expanduser() for name in ("~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "~"))])
+    settings.read(
+        [Path(name).expanduser() for name in ("~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", os.devnull))]
+    )
     here = {"quiet": "1", "cache-dir": str(Path("~/.cache/pip").expanduser())}
     for variable, setting in (("REQUESTS_CA_BUNDLE", "cert"), ("HTTPS_PROXY", "proxy"), ("https_proxy", "proxy")):
         here |= {setting: os.environ[variable]} if os.environ.get(variable) else {}
@@ -104,6 +106,9 @@ def carry_pip_settings() -> None:
     target.touch(mode=0o600)
     with target.open("w", encoding="utf-8") as opened:
         settings.write(opened)
+    netrc = HOME / ".netrc"
+    netrc.unlink(missing_ok=True)
+    netrc.symlink_to(Path("~/.netrc").expanduser())
 
 
 def main() -> int:
@@ -114,13 +119,16 @@ def main() -> int:
     carry_pip_settings()
     print(f"{copy_checkout()} files, modules under Python {', '.join(found)}, pip: {provide_get_pip()}", flush=True)
 
-    command = [str(Path(sys.executable).with_name("ansible-test")), "sanity", "--color", "no", "--controller", f"origin:python={CONTROLLER}"]
+    command = [str(Path(sys.executable).with_name("ansible-test")), "sanity", "--color", "no"]
+    command += ["--controller", f"origin:python={CONTROLLER}"]
     for version in found:
         command += ["--target-python", version]
     path = os.pathsep.join([str(Path(sys.executable).parent), *map(str, found.values()), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "HOME": str(HOME)}
     ran, notes = 0, [f"Python {version} is not on this machine" for version in TARGETS if version not in found]
-    with subprocess.Popen([*command, *sys.argv[1:]], cwd=COPY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+    with subprocess.Popen(
+        [*command, *sys.argv[1:]], cwd=COPY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
         for line in run.stdout or ():
             print(line, end="", flush=True)
             ran += line.startswith("Running sanity test")
