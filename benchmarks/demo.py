@@ -55,8 +55,8 @@ def main() -> None:
         env |= {name: str(Path(spare) / name) for name in ("UV_CACHE_DIR", "PIP_CACHE_DIR")}
         env["PATH"] = os.pathsep.join(p for p in env["PATH"].split(os.pathsep) if not p.startswith(str(ROOT)))
         try:
-            first, _, _ = run_demo(clone, env)
-            _, second, output = run_demo(clone, env)
+            first = run_demo(clone, env)[0]
+            second, output = run_demo(clone, env)[1:]
         finally:
             subprocess.run([sys.executable, "-m", "tools.testbed", "down", "onprem-llm-demo"], cwd=ROOT, check=True)
             subprocess.run(["chmod", "-R", "u+w", spare], check=True)

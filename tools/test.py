@@ -112,7 +112,7 @@ def lua() -> Count:
 
 PHASES: dict[str, Callable[[], Count]] = {
     "lint": lint,
-    "sanity": lambda: command("tests/sanity.sh"),
+    "sanity": lambda: command("python3", "tests/run_sanity.py"),
     "unit": unit,
     "lua": lua,
     **{f"molecule-{name}": scenario(name) for name in SCENARIOS},

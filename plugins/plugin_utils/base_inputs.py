@@ -15,7 +15,9 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The names useradd accepts (shadow-utils, user_group_name in src/useradd.c: NAME_REGEX of Debian).
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # Directories whose owner and mode belong to the distribution.
-NOT_OURS = frozenset({"/", "/boot", "/dev", "/etc", "/home", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"})  # noqa: S108
+NOT_OURS = frozenset(
+    "/ /boot /dev /etc /home /opt /proc /root /run /srv /sys /tmp /usr /var /var/lib".split(),
+)
 
 
 def base_problems(inputs: Mapping[str, Any]) -> list[str]:
@@ -35,7 +37,10 @@ def base_problems(inputs: Mapping[str, Any]) -> list[str]:
 def _account_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
     for key in ("user", "group"):
         if not ACCOUNT_NAME.fullmatch(inputs[key]):
-            yield f"base_{key} must be a system account name (lower-case letters, digits, '_', '-'), but it is {inputs[key]!r}: choose another, such as 'llm'."
+            yield (
+                f"base_{key} must be a system account name (lower-case letters, digits, '_', '-'), "
+                f"but it is {inputs[key]!r}: choose another, such as 'llm'."
+            )
         elif inputs[key] == "root":
             yield f"base_{key} is 'root', but services of this collection must not run as root: choose another, such as 'llm'."
 
@@ -53,13 +58,16 @@ def _certificate_problems(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]
     for entry in entries:
         name = str(entry.get("name", ""))
         if not FILE_NAME.fullmatch(name):
-            yield f"base_ca_certificates has a name {name!r}, but it becomes a file name: use letters, digits, '.', '_' and '-', at most 64."
+            yield f"base_ca_certificates has a name {name!r}, but it becomes a file name: use at most 64 letters, digits, '.', '_', '-'."
         elif entry.get("state", "present") == "absent":
             continue
         elif bool(entry.get("content")) == bool(entry.get("src")):
             yield f"base_ca_certificates entry '{name}' needs exactly one of 'content' (PEM text) and 'src' (a PEM file on the controller)."
         elif entry.get("content") and not _is_pem(entry["content"]):
-            yield f"base_ca_certificates entry '{name}' does not hold a PEM certificate: convert DER with 'openssl x509 -inform der -in FILE -outform pem'."
+            yield (
+                f"base_ca_certificates entry '{name}' does not hold a PEM certificate: "
+                "convert DER with 'openssl x509 -inform der -in FILE -outform pem'."
+            )
 
 
 def _proxy_problems(proxy: Mapping[str, Any]) -> Iterator[str]:

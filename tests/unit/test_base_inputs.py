@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import base_problems
 
 GOOD: dict[str, Any] = {

@@ -88,4 +88,6 @@ def _wait_for_boot(name: str) -> None:
             return
         time.sleep(0.2)
     logs = subprocess.run(["docker", "logs", "--tail", "15", name], capture_output=True, text=True, check=False)
-    raise TestbedError(f"systemd in '{name}' was not up within {BOOT_TIMEOUT_S} s (state: {state or 'no answer'}).\n{logs.stdout}{logs.stderr}")
+    raise TestbedError(
+        f"systemd in '{name}' was not up within {BOOT_TIMEOUT_S} s (state: {state or 'no answer'}).\n{logs.stdout}{logs.stderr}"
+    )

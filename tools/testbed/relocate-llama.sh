@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs inside a container: $1 package, $2 owner of the result. Leaves a relocatable llama-server in /out.
 apt-get update -qq
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" > /dev/null

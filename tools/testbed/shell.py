@@ -53,9 +53,7 @@ def as_root(*command: str) -> tuple[str, ...]:
     if os.geteuid() == 0:
         return command
     if shutil.which("sudo") is None:
-        raise TestbedError(
-            f"'{' '.join(command)}' needs root. You are not root and sudo is not installed: run it as root, then try again."
-        )
+        raise TestbedError(f"'{' '.join(command)}' needs root. You are not root and sudo is not installed: run it as root, then try again.")
     return ("sudo", *command)
 
 
@@ -69,7 +67,10 @@ def install_packages(packages: Sequence[str], reason: str) -> None:
     say(f"Installing {', '.join(packages)} from the distribution{how}: {reason}")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     run(*as_root("apt-get", "update", "-qq"), quiet=True)
-    run(*as_root("env", *(f"{k}={v}" for k, v in env.items()), "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages), quiet=True)
+    run(
+        *as_root("env", *(f"{k}={v}" for k, v in env.items()), "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages),
+        quiet=True,
+    )
 
 
 def main_guard(action: object) -> None:
