@@ -33,7 +33,7 @@ def main() -> None:
     peer_book = ROOT / ".cache" / "bench-noop-peer.yml"
     peer_book.write_text(PEER)
     ours, peer = [], []
-    for dummy in range(ROUNDS):
+    for _round in range(ROUNDS):
         seconds, output = timed("ansible-playbook", "site.yml", "-i", "inventories/demo")
         if "changed=0" not in output.rsplit("PLAY RECAP", 1)[1]:
             sys.exit("error: a run that had nothing to do changed something:\n" + output)

@@ -61,16 +61,14 @@ def install_packages(packages: Sequence[str], reason: str) -> None:
     """Install Debian packages, naming them, the reason and the use of sudo first."""
     if shutil.which("apt-get") is None:
         raise TestbedError(
-            f"{reason} needs {', '.join(packages)}, and this machine has no apt-get. Install them with its own package manager, then try again."
+            f"{reason} needs {', '.join(packages)}, and this machine has no apt-get. "
+            "Install them with its own package manager, then try again."
         )
     how = "" if os.geteuid() == 0 else " with sudo"
     say(f"Installing {', '.join(packages)} from the distribution{how}: {reason}")
-    env = {"DEBIAN_FRONTEND": "noninteractive"}
     run(*as_root("apt-get", "update", "-qq"), quiet=True)
-    run(
-        *as_root("env", *(f"{k}={v}" for k, v in env.items()), "apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages),
-        quiet=True,
-    )
+    install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+    run(*as_root("env", "DEBIAN_FRONTEND=noninteractive", *install), quiet=True)
 
 
 def main_guard(action: object) -> None:
