@@ -16,7 +16,7 @@ FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # Directories whose owner and mode belong to the distribution.
 NOT_OURS = frozenset(
-    ["/", "/boot", "/dev", "/etc", "/home", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"],
+    ["/", "/boot", "/dev", "/etc", "/home", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"],  # noqa: S108  names, not uses
 )
 
 
