@@ -1,0 +1,127 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Remembers what a file held, so that a file of 40 GB is hashed once and not at every run.
+
+A file counts as unchanged while its size, modification time, inode and a sample of its content are. The sample tells
+two carried-in media apart whose builder gave every file the same time. What is forgotten is merely hashed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
+
+CHUNK = 4 << 20
+SAMPLES, SAMPLE_BYTES, HEAD_BYTES = 16, 4096, 65536
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What can be told about a file without reading all of it."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    sample: str
+
+    @classmethod
+    def of(cls, path: str) -> Stamp:
+        """Stamp the file as it is now."""
+        with explained(f"read {path}"), Path(path).open("rb") as stream:
+            return cls.of_stream(stream)
+
+    @classmethod
+    def of_stream(cls, stream: BinaryIO) -> Stamp:
+        """Stamp an open file."""
+        status = os.fstat(stream.fileno())
+        sample = hashlib.sha256(os.pread(stream.fileno(), HEAD_BYTES, 0))
+        for number in range(1, SAMPLES + 1):
+            sample.update(os.pread(stream.fileno(), SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * number // SAMPLES))
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino, sample.hexdigest())
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What was found out about a file when it was last read as a whole."""
+
+    stamp: Stamp
+    digest: Digest
+    facts: Mapping[str, Any]
+
+
+class StampBook:
+    """One small file for each file that is remembered."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+        self._held: dict[str, Memory] = {}
+
+    def _page(self, key: str) -> Path:
+        return self._folder / f"{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()}.json"
+
+    def recall(self, key: str, stamp: Stamp) -> Memory | None:
+        """Return what is known about ``key``, if it still has that stamp."""
+        memory = self._held.get(key) or self._read(key)
+        return memory if memory and memory.stamp == stamp else None
+
+    def _read(self, key: str) -> Memory | None:
+        try:
+            page = json.loads(self._page(key).read_text(encoding="utf-8"))
+            if not DIGEST.fullmatch(page["digest"]) or not isinstance(page["facts"], dict):
+                return None
+            return Memory(Stamp(**page["stamp"]), Digest(page["digest"]), page["facts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            # No page, or not one of ours: the file is hashed again.
+            return None
+
+    def hold(self, key: str, memory: Memory) -> None:
+        """Remember for the rest of this run, writing nothing."""
+        self._held[key] = memory
+
+    def is_written(self, key: str) -> bool:
+        """Tell whether the next run will remember as much as this one."""
+        return key not in self._held or self._held[key] == self._read(key)
+
+    def write(self, key: str, temp_folder: str) -> None:
+        """Remember for later runs."""
+        memory = self._held.get(key)
+        if memory is None or self.is_written(key):
+            return
+        page = self._page(key)
+        temp = Path(temp_folder) / f"stamp-{os.getpid()}"
+        with explained(f"write {page}"):
+            page.parent.mkdir(parents=True, exist_ok=True)
+            temp.write_text(json.dumps({"key": key, **asdict(memory)}, sort_keys=True), encoding="utf-8")
+            temp.replace(page)
+
+    def forget(self, key: str) -> None:
+        """Forget a file."""
+        self._held.pop(key, None)
+        with explained(f"remove {self._page(key)}"):
+            self._page(key).unlink(missing_ok=True)
+
+
+def hash_file(path: str) -> tuple[Digest, Stamp]:
+    """Read the whole file once; a file that changes meanwhile is refused."""
+    digest = hashlib.sha256()
+    with explained(f"read {path}"), Path(path).open("rb") as stream:
+        before = Stamp.of_stream(stream)
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+        unchanged_during(path, before, stream)
+    return Digest(digest.hexdigest()), before
+
+
+def unchanged_during(path: str, before: Stamp, stream: BinaryIO) -> None:
+    """Refuse a file that was written to while it was read."""
+    if Stamp.of_stream(stream) != before:
+        raise ModelError(f"{path} changed while it was read: let the copy or download that writes it end, then run again.")

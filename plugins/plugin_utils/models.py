@@ -1,0 +1,146 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list ``llm_models``, judged on the controller before a host is touched."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_model_name, as_source, shown
+
+ENGINES = ("ollama", "vllm")
+STATES = ("present", "absent")
+LARGEST_CONTEXT, MOST_USERS = 1 << 24, 1 << 20
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ModelError("text")
+    return str(value)
+
+
+def _whole(most: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ModelError(f"a whole number from 1 to {most}")
+        return int(value)
+
+    return check
+
+
+def _choice(choices: tuple[str, ...]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ModelError(f"one of {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise ModelError("a mapping with text as keys")
+    return dict(value)
+
+
+# Every key of an entry: what it is without being said, and what it may be. An error completes '... must be'.
+KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "name": (None, _text),
+    "source": ("", _text),
+    "sha256": ("", _text),
+    "engine": ("ollama", _choice(ENGINES)),
+    "context": (None, _whole(LARGEST_CONTEXT)),
+    "users": (None, _whole(MOST_USERS)),
+    "options": ({}, _mapping),
+    "template": ("", _text),
+    "system": ("", _text),
+    "license": ("", _text),
+    "expect": ({}, _mapping),
+    "state": ("present", _choice(STATES)),
+}
+
+
+def checked_models(models: Any, engine: str | None = None) -> list[dict[str, Any]]:
+    """Return the entries of one engine, or of all, each with every key; ModelError for the first thing that cannot work."""
+    if not isinstance(models, list):
+        raise ModelError(f"llm_models must be a list of mappings, but it is {shown(str(models))}: see the README.")
+    if engine is not None and engine not in ENGINES:
+        raise ModelError(f"The engine must be one of {', '.join(ENGINES)}, but it is {shown(str(engine))}: correct the call.")
+    entries = [_checked_entry(entry, position) for position, entry in enumerate(models, start=1)]
+    seen: dict[str, str] = {}
+    for entry in entries:
+        key, name = as_model_name(entry["name"]).key, entry["name"]
+        if key in seen:
+            raise ModelError(f"llm_models has {shown(name)} after {shown(seen[key])}, which is the same model: rename or remove one.")
+        seen[key] = name
+    return [entry for entry in entries if engine in {None, entry["engine"]}]
+
+
+def _checked_entry(entry: Any, position: int) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise ModelError(f"Entry {position} of llm_models must be a mapping, but it is {shown(str(entry))}: write 'name: ...' and so on.")
+    where = f"llm_models entry {position}" + (f" ({shown(str(entry['name']))})" if "name" in entry else "")
+    unknown = sorted(str(key) for key in set(entry) - set(KEYS))
+    if unknown:
+        raise ModelError(f"{where} has the unknown key {shown(unknown[0])}: the keys are {', '.join(KEYS)}.")
+    checked: dict[str, Any] = {}
+    for key, (default, check) in KEYS.items():
+        value = entry.get(key)
+        try:
+            checked[key] = default if value is None and key != "name" else check(value)
+        except ModelError as exc:
+            raise ModelError(f"{where}: {key} must be {exc}, but it is {shown(repr(value))}: correct it.") from None
+    try:
+        _check_meaning(checked)
+    except ModelError as exc:
+        raise ModelError(f"{where}: {exc}") from None
+    return {**checked, "options": dict(checked["options"]), "expect": dict(checked["expect"])}
+
+
+def _check_meaning(entry: dict[str, Any]) -> None:
+    as_model_name(entry["name"])
+    if entry["state"] == "present" and not entry["source"]:
+        raise ModelError("source is missing: write 'file:/absolute/path/of/model.gguf', or 'state: absent' to remove the model.")
+    if entry["source"]:
+        entry["source"] = str(as_source(entry["source"]))
+    if entry["sha256"]:
+        entry["sha256"] = str(as_digest(entry["sha256"]))
+    if entry["engine"] == "ollama":
+        checked_settings(entry["template"], entry["system"], entry["license"], parameters_of(entry))
+    _check_expect(entry["expect"])
+
+
+def parameters_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Ollama's parameters: the options, and the context length as ``num_ctx``."""
+    options = dict(entry["options"])
+    context = entry["context"]
+    if context is not None and options.setdefault("num_ctx", context) != context:
+        raise ModelError(f"context is {context}, but options.num_ctx is {shown(str(options['num_ctx']))}: leave one of them out.")
+    return options
+
+
+def _check_expect(expect: Mapping[str, Any]) -> None:
+    if not expect:
+        return
+    if set(expect) != {"prompt", "pattern"} or not all(isinstance(value, str) and value for value in expect.values()):
+        raise ModelError("expect must have the two texts 'prompt' and 'pattern' and nothing else: complete it, or leave it out.")
+    try:
+        re.compile(expect["pattern"])
+    except re.error as exc:
+        raise ModelError(f"expect.pattern {shown(expect['pattern'])} is no regular expression ({exc}): correct it.") from None
+
+
+def ollama_model_params(
+    entry: Mapping[str, Any], models_dir: str, store: str, owner: str | None = None, group: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of the module ``ollama_model`` for a checked entry."""
+    if entry.get("engine") != "ollama":
+        raise ModelError(f"The model {shown(str(entry.get('name')))} is not one of Ollama: pass what checked_models('ollama') returned.")
+    params = {key: entry[key] for key in ("name", "state", "source", "sha256", "template", "system", "license")}
+    params.update(parameters=parameters_of(entry), models_dir=models_dir, store=store, owner=owner, group=group)
+    return {key: value for key, value in params.items() if value not in (None, "")}
