@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -123,6 +124,12 @@ class Toolchain:
                 f"'{self.go} {arguments[0]}' failed for {wish.package} {wish.version}: {tail}. Check that the module registry is reachable."
             )
         return done.stdout
+
+
+def glibc_needed(path: Path) -> str:
+    """Return the newest version of the GNU C library whose symbols a program asks for (``2.34``); ``0`` if it asks for none."""
+    found = {tuple(int(n) for n in version.split(b".")) for version in re.findall(rb"GLIBC_(\d+\.\d+)\b", path.read_bytes())}
+    return ".".join(str(n) for n in max(found, default=(0,)))
 
 
 def program_name(package: str) -> str:

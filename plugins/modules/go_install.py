@@ -80,6 +80,11 @@ dest:
   returned: success
   type: str
   sample: /home/me/.cache/onprem-llm/ollama/0.34.4/ollama
+glibc:
+  description: The newest version of the GNU C library whose symbols the program asks for; V(0) if it is not there or asks for none.
+  returned: success
+  type: str
+  sample: "2.34"
 """
 
 from pathlib import Path
@@ -87,7 +92,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.go_build import GoError, Program, Toolchain, Wish
+from ansible_collections.onprem.llm.plugins.module_utils.go_build import GoError, Program, Toolchain, Wish, glibc_needed
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "package": {"type": "str", "required": True},
@@ -123,7 +128,7 @@ def main() -> None:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"The program {program.path} could not be put in place: {error}. Check the rights and the free space there.")
-    module.exit_json(changed=changed, dest=str(program.path))
+    module.exit_json(changed=changed, dest=str(program.path), glibc=glibc_needed(program.path) if program.path.exists() else "0")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,19 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the role ``ollama``: see ``plugin_utils/ollama_plan.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ollama_plan, systemd_quoted
+
+
+class FilterModule:
+    """The filters of the role ``ollama``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {"ollama_plan": ollama_plan, "systemd_quoted": systemd_quoted}

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Questions about paths on this host: free space, and who may pass through."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from pathlib import Path
+
+
+def nearest(path: Path) -> Path:
+    """Return ``path`` or its nearest parent that exists."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes an ordinary user may still write on the file system that holds (or will hold) ``path``."""
+    state = os.statvfs(nearest(path))
+    return state.f_bavail * state.f_frsize
+
+
+def blocking_parents(path: Path, user: str) -> list[str]:
+    """Return the existing parents of ``path`` that ``user`` may not pass through (no right x), outermost first.
+
+    A user who does not exist yet counts as a stranger to every owner and group.
+    """
+    uid, gids = _ids(user)
+    return [str(parent) for parent in reversed(path.parents) if parent.is_dir() and not _may_pass(parent, uid, gids)]
+
+
+def _ids(user: str) -> tuple[int, set[int]]:
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return -1, set()
+    return entry.pw_uid, {entry.pw_gid, *(group.gr_gid for group in grp.getgrall() if user in group.gr_mem)}
+
+
+def _may_pass(folder: Path, uid: int, gids: set[int]) -> bool:
+    state = folder.stat()
+    if uid == 0:
+        return True
+    if state.st_uid == uid:
+        return bool(state.st_mode & stat.S_IXUSR)
+    if state.st_gid in gids:
+        return bool(state.st_mode & stat.S_IXGRP)
+    return bool(state.st_mode & stat.S_IXOTH)

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read what a host has of Ollama, in one go and without changing anything."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, nearest
+from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
+
+UNIT = Path("/etc/systemd/system/ollama.service")
+MARK = "onprem.llm"
+# The unit that Ollama's own installer writes (scripts/install.sh, function configure_systemd).
+INSTALLER_EXEC = re.compile(r"^ExecStart=(?P<bin>(?:/usr/local|/usr)?/bin)/ollama serve\s*$", re.MULTILINE)
+INSTALLER_MODELS = Path("/usr/share/ollama/.ollama/models")
+MODELS_SETTING = re.compile(r"OLLAMA_MODELS=(?P<path>/[^\"'\n]*)")
+GPU_DEVICES = {"nvidia": "/dev/nvidiactl", "amd": "/dev/kfd", "wsl": "/dev/dxg"}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the role keeps things on this host."""
+
+    prefix: Path
+    models_dir: Path
+    env_file: Path
+    user: str
+    port: int
+    llama_server: str
+    llama_package: str
+
+
+def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
+    """Return what the host has, as plain data (dict); see the module ``ollama_info`` for its keys."""
+    owner, text = unit_owner(unit)
+    return {
+        "versions": versions(places.prefix),
+        "current": link_name(places.prefix / "current"),
+        "previous": link_name(places.prefix / "previous"),
+        "unit_owner": owner,
+        "installer": installer(unit, text) if owner == "installer" else None,
+        "port_holder": holder_of(places.port, "ollama.service"),
+        "blocking_parents": blocking_parents(places.models_dir, places.user),
+        "free_bytes": {"prefix": free_bytes(places.prefix), "models": free_bytes(places.models_dir)},
+        "models_device": nearest(places.models_dir).stat().st_dev,
+        "llama_server": bool(places.llama_server) and os.access(places.llama_server, os.X_OK),
+        "llama_package": package_known(places.llama_package) if places.llama_package else False,
+        "env_file": places.env_file.exists(),
+        "drop_ins": unit.with_name(unit.name + ".d").is_dir(),
+        "models_empty": not places.models_dir.is_dir() or not any(places.models_dir.iterdir()),
+        "stale": is_stale(unit, places),
+        "glibc": glibc(),
+        "gpus": [name for name, device in GPU_DEVICES.items() if Path(device).exists()],
+    }
+
+
+def versions(prefix: Path) -> list[str]:
+    """Return the versions below ``prefix`` that are whole (they have the program), sorted as text."""
+    return sorted(path.parent.parent.name for path in prefix.glob("*/bin/ollama") if not path.parent.parent.is_symlink())
+
+
+def link_name(link: Path) -> str:
+    """Return the last part of where ``link`` points to; empty if it is no link."""
+    return link.readlink().name if link.is_symlink() else ""
+
+
+def unit_owner(unit: Path) -> tuple[str, str]:
+    """Return whose unit lies at ``unit`` (``none``, ``ours``, ``installer`` or ``foreign``) and its text."""
+    if unit.is_symlink():
+        return "foreign", ""
+    try:
+        text = unit.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "none", ""
+    if MARK in text:
+        return "ours", text
+    return ("installer" if INSTALLER_EXEC.search(text) else "foreign"), text
+
+
+def installer(unit: Path, text: str) -> dict[str, Any]:
+    """Return where Ollama's installer put things: ``bin`` and ``lib`` (str), ``models`` (str, empty if there are none), ``device``."""
+    found = INSTALLER_EXEC.search(text)
+    folder = Path(found["bin"]) if found else Path("/usr/local/bin")
+    settings = text + "".join(path.read_text(errors="replace") for path in sorted(unit.with_name(unit.name + ".d").glob("*.conf")))
+    named = MODELS_SETTING.findall(settings)
+    models = Path(named[-1].strip()) if named else INSTALLER_MODELS
+    return {
+        "bin": str(folder / "ollama"),
+        "lib": str(folder.parent / "lib" / "ollama"),
+        "models": str(models) if models.is_dir() else "",
+        "device": models.stat().st_dev if models.is_dir() else None,
+    }
+
+
+def package_known(name: str) -> bool:
+    """Tell whether the distribution offers the package ``name``; False where apt is not the package manager."""
+    try:
+        done = subprocess.run(["apt-cache", "--quiet", "show", "--no-all-versions", name], capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.returncode == 0 and bool(done.stdout)
+
+
+def is_stale(unit: Path, places: Places) -> bool:
+    """Tell whether the running service started before its newest file was written: an earlier run was cut off."""
+    done = subprocess.run(
+        ["systemctl", "show", "--property", "ActiveState,ExecMainStartTimestamp", "--timestamp=unix", unit.name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    start = shown.get("ExecMainStartTimestamp", "").lstrip("@")
+    if shown.get("ActiveState") != "active" or not start.isdigit():
+        return False
+    files = [unit, places.env_file, places.prefix / "current", *unit.with_name(unit.name + ".d").glob("*.conf")]
+    # systemd tells whole seconds: a file of the same second was written before the start.
+    return any(path.lstat().st_mtime >= int(start) + 1 for path in files if path.is_symlink() or path.exists())
+
+
+def glibc() -> str:
+    """Return the version of the GNU C library (str such as ``2.36``); empty where there is another."""
+    try:
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").rpartition(" ")[2]
+    except (ValueError, OSError):
+        return ""
