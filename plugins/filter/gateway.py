@@ -1,0 +1,33 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the role ``gateway``: see ``plugin_utils/gateway.py`` and ``plugin_utils/gateway_tls.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
+    gateway_host_problems,
+    gateway_probe,
+    gateway_problems,
+    gateway_routes,
+)
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_tls import gateway_certificate_plan, gateway_given_problems, gateway_sans
+
+
+class FilterModule:
+    """The filters of the role ``gateway``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "gateway_certificate_plan": gateway_certificate_plan,
+            "gateway_given_problems": gateway_given_problems,
+            "gateway_host_problems": gateway_host_problems,
+            "gateway_probe": gateway_probe,
+            "gateway_problems": gateway_problems,
+            "gateway_routes": gateway_routes,
+            "gateway_sans": gateway_sans,
+        }

@@ -1,0 +1,190 @@
+"""What the role ``gateway`` refuses, and what it tells nginx, as tables."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
+    gateway_host_problems,
+    gateway_probe,
+    gateway_problems,
+    gateway_routes,
+)
+
+ROLE = Path(__file__).parents[2] / "roles" / "gateway"
+VARS: dict[str, Any] = yaml.safe_load((ROLE / "vars/main.yml").read_text())
+KEY = "0123456789abcdef0123456789abcdef"
+OTHER = "fedcba9876543210fedcba9876543210"
+UPSTREAM = {"name": "ollama", "engine": "ollama", "servers": ["127.0.0.1:11434"]}
+GOOD: dict[str, Any] = {
+    **{name.removeprefix("gateway_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
+    "system": {"os_family": "Debian", "distribution": "Debian", "version": "12"},
+    "engines": ["ollama"],
+    "keys": [{"name": "tester", "key": KEY}],
+}
+
+
+def test_defaults_with_a_key_are_accepted() -> None:
+    assert gateway_problems(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"keys": [{"name": "a", "key": KEY}, {"name": "a", "key": OTHER}]},
+        {"keys": [], "allow_anonymous": True},
+        {"listen": ["0.0.0.0", "::", "10.0.0.2", "[fd00::1]"]},  # noqa: S104  a value to judge
+        {"server_names": ["llm.example", "*.llm.example", "10.0.0.2", "fd00::1", "xn--bcher-kva.example"]},
+        {"upstreams": [{**UPSTREAM, "servers": ["10.0.0.2:11434", "[fd00::1]:11434", "gpu1.example:80"]}]},
+        {"body_limit": "1g"},
+    ],
+)
+def test_what_is_accepted(change: dict[str, Any]) -> None:
+    assert gateway_problems(GOOD | change) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"system": {"os_family": "RedHat", "distribution": "Rocky", "version": "9.4"}}, "Debian 12 and newer .* runs Rocky 9.4"),
+        ({"keys": []}, "gateway_keys is empty"),
+        ({"keys": [{"name": "a", "key": KEY[1:]}]}, "'a' .* at least 32 characters, but it has 31"),
+        ({"keys": [{"name": "a", "key": ""}]}, "at least 32 characters, but it has 0"),
+        ({"keys": [{"name": "a", "key": KEY + " x"}]}, "cannot carry"),
+        ({"keys": [{"name": "a", "key": KEY + "é"}]}, "cannot carry"),
+        ({"keys": [{"name": "a", "key": KEY + "\n"}]}, "cannot carry"),
+        ({"keys": [{"name": "a", "key": KEY}, {"name": "b", "key": KEY}]}, "'b' and 'a' have the same key"),
+        ({"keys": [{"name": "a b", "key": KEY}]}, "Entry 1 .* rename"),
+        ({"keys": [{"name": "", "key": KEY}]}, "Entry 1 .* rename"),
+        ({"keys": [{"name": "anonymous", "key": KEY}]}, "not 'anonymous'"),
+        ({"keys": [{"name": KEY * 3, "key": KEY}]}, "Entry 1"),
+        ({"upstreams": []}, "gateway_upstreams is empty"),
+        ({"upstreams": [UPSTREAM, UPSTREAM]}, "a name twice"),
+        ({"upstreams": [UPSTREAM, {**UPSTREAM, "name": "more"}]}, "one path leads to one upstream"),
+        ({"upstreams": [{**UPSTREAM, "name": "a;b"}]}, "has a name 'a;b'"),
+        ({"upstreams": [{**UPSTREAM, "engine": "triton"}]}, "knows ollama"),
+        ({"upstreams": [{**UPSTREAM, "servers": []}]}, "no servers"),
+        *[
+            ({"upstreams": [{**UPSTREAM, "servers": [server]}]}, "must be HOST:PORT")
+            for server in (
+                "127.0.0.1",
+                "127.0.0.1:0",
+                "127.0.0.1:65536",
+                "a b:80",
+                "x;y:80",
+                "unix:/run/x",
+                "fd00::1:80",
+                "http://a:80",
+                ":80",
+            )
+        ],
+        ({"listen": []}, "gateway_listen is empty"),
+        ({"listen": ["eth0"]}, "must be an IP address"),
+        ({"port": 0}, "1 to 65535"),
+        ({"port": 65536}, "1 to 65535"),
+        ({"server_names": ["a;b"]}, "must be a host name"),
+        ({"server_names": ["a b"]}, "must be a host name"),
+        ({"server_names": ["bücher.example"]}, "punycode"),
+        ({"tls_mode": "given"}, "gateway_tls_certificate is empty"),
+        ({"tls_mode": "given", "tls_certificate": "llm.crt"}, "absolute path on the controller"),
+        ({"tls_mode": "given", "tls_certificate": "/nowhere/llm.crt"}, "no such file on the controller"),
+        ({"tls_mode": "given", "tls_key": "/a;b", "tls_remote_src": True}, "absolute path on the host"),
+        ({"ca_export": "ca.pem"}, "absolute path"),
+        ({"ca_export": "/nowhere/ca.pem"}, "existing folder"),
+        ({"timeout": 0}, "gateway_timeout must be at least 1"),
+        ({"rate": -1}, "gateway_rate must be at least 0"),
+        ({"tls_renew_days": 397}, "smaller than gateway_tls_days"),
+        ({"tls_days": 3650}, "smaller than gateway_ca_days"),
+        ({"body_limit": "32 MB"}, "such as 32m"),
+    ],
+)
+def test_what_is_refused(change: dict[str, Any], words: str) -> None:
+    problems = gateway_problems(GOOD | change)
+    assert any(re.search(words, problem) for problem in problems), problems
+    assert not any(KEY[1:] in problem for problem in problems), "a sentence repeats a key"
+
+
+PROBE = """\
+== nginx
+/usr/sbin/nginx
+== service
+active
+enabled
+== listeners
+LISTEN 0      511          0.0.0.0:443       0.0.0.0:*    users:(("nginx",pid=7,fd=5),("nginx",pid=6,fd=5))
+LISTEN 0      511             [::]:443          [::]:*    users:(("apache2",pid=9,fd=4))
+== sites
+/etc/nginx/conf.d/llm.conf
+== default_site
+untouched
+== ca
+-----BEGIN CERTIFICATE-----
+AAAA
+-----END CERTIFICATE-----
+== server
+== installed
+nginx
+"""
+
+
+def test_the_probe_is_read() -> None:
+    found = gateway_probe(PROBE)
+    assert found["nginx"] == "/usr/sbin/nginx"
+    assert found["service"] == ["active", "enabled"]
+    assert found["default_site"] == "untouched"
+    assert found["ca"] == "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+    assert found["server"] == ""
+    assert (found["sites"], found["installed"]) == (["/etc/nginx/conf.d/llm.conf"], ["nginx"])
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "taken"),
+    [
+        ("0.0.0.0", "0.0.0.0", True),  # noqa: S104  values to judge, not to bind
+        ("0.0.0.0", "10.0.0.2", True),  # noqa: S104
+        ("10.0.0.2", "0.0.0.0", True),  # noqa: S104
+        ("*", "10.0.0.2", True),
+        ("[::]", "10.0.0.2", True),
+        ("10.0.0.2", "::", True),
+        ("[fd00::1]", "fd00::1", True),
+        ("10.0.0.2%eth0", "10.0.0.2", True),
+        ("127.0.0.1", "10.0.0.2", False),
+        ("[::1]", "0.0.0.0", False),  # noqa: S104
+    ],
+)
+def test_who_holds_the_port(held: str, wanted: str, taken: bool) -> None:
+    line = f'LISTEN 0 511 {held}:443 0.0.0.0:* users:(("apache2",pid=9,fd=4))'
+    problems = gateway_host_problems({"listeners": [line]}, [wanted], 443)
+    assert bool(problems) == taken
+    assert all("'apache2' (pid 9)" in problem for problem in problems)
+    assert gateway_host_problems({"listeners": [line.replace("apache2", "nginx")]}, [wanted], 443) == []
+
+
+def test_a_holder_that_ss_does_not_name() -> None:
+    problems = gateway_host_problems({"listeners": ["LISTEN 0 128 0.0.0.0:443 0.0.0.0:*"]}, ["10.0.0.2"], 443)
+    assert "another program listens on 0.0.0.0" in problems[0]
+
+
+def test_the_route_table_lists_what_may_be_asked_for_and_no_more() -> None:
+    routes = gateway_routes([UPSTREAM], VARS["__gateway_engines"], VARS["__gateway_own_paths"])
+    assert {path: route["methods"] for path, route in routes.items()} == {
+        "/api/chat": ["POST"],
+        "/api/embed": ["POST"],
+        "/api/generate": ["POST"],
+        "/api/show": ["POST"],
+        "/api/tags": ["GET", "HEAD"],
+        "/api/version": ["GET", "HEAD"],
+        "/health": ["GET", "HEAD"],
+        "/v1/chat/completions": ["POST"],
+        "/v1/completions": ["POST"],
+        "/v1/embeddings": ["POST"],
+        "/v1/models": ["GET"],
+    }
+    assert [path for path, route in routes.items() if route.get("public")] == ["/health"]
+    assert routes["/api/chat"] == {"methods": ["POST"], "upstream": "llm_ollama", "host": "localhost:11434"}
+    assert all(re.fullmatch(r"/[a-z0-9/_-]+", path) for path in routes), "a path is passed on verbatim"
