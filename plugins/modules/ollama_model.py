@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: ollama_model
 short_description: Lay a GGUF file out as a model of Ollama
 version_added: 0.1.0
-author: onprem.llm contributors
+author: onprem.llm contributors (@onprem-llm)
 description:
   - Gives Ollama a model by writing what C(ollama create) would write, blobs, config and manifest, into its model folder. Ollama
     need not run, is not asked and is not restarted. It offers the model at once.

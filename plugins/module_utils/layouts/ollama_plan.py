@@ -139,9 +139,10 @@ class Plan:
             with explained(f"remove {self.tree.blob_path(digest)}"):
                 self.tree.blob_path(digest).unlink(missing_ok=True)
                 self.tree.metadata_path(digest).unlink(missing_ok=True)
-        if self.ref:
-            self.store.set_ref(*self.request.ref, self._used())
         self.store.remove(self.free)
+        if self.ref:
+            # Last, for until then it tells the next run what this one may have left undone.
+            self.store.set_ref(*self.request.ref, self._used())
         for key in self._keys():
             self.store.write_stamp(key)
 
