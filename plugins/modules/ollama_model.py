@@ -90,6 +90,9 @@ options:
   group:
     description: The group of the same, a name or number.
     type: str
+notes:
+  - The GGUF is not owned by Ollama, so that it cannot alter what the store holds. Therefore C(ollama create) cannot build upon it, as
+    it wants to set the time of the file. Use this module again, with the same O(source) and other settings.
 seealso:
   - module: onprem.llm.endpoint_check
 """
