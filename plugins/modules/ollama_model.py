@@ -64,6 +64,8 @@ options:
   template:
     description:
       - A chat template in Go's template language, which takes the place of the one inside the GGUF. Mark it C(!unsafe) in YAML.
+      - V(chatml) alone means the ChatML template of Ollama, which adds no system prompt. It suits small models whose own template adds one
+        that they cannot bear.
       - Without it none is written, and Ollama 0.30 and later uses the chat template of the GGUF itself, which fits the model
         best. C(ollama create) differs here, as it puts the most similar of its own templates above that of the GGUF.
       - Without it, the few architectures that Ollama renders in its own code get that renderer, as from C(ollama create).

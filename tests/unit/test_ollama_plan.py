@@ -487,6 +487,10 @@ def test_settings_that_ollama_could_not_use(settings: dict[str, Any], words: str
     assert words in str(refusal.value)
 
 
+def test_a_template_by_name_is_that_of_ollama() -> None:
+    assert checked_settings("chatml", "", "", {}).template == SMOLLM2_SETTINGS.template
+
+
 def test_settings_that_ollama_can_use() -> None:
     parameters = {"num_ctx": 2048, "temperature": 1, "top_p": 0.5, "use_mmap": False, "stop": ["a"], "of_the_future": "x"}
     assert checked_settings("{{ .Prompt }}", "a", "b", parameters) == Settings("{{ .Prompt }}", "a", "b", parameters)

@@ -27,6 +27,10 @@ OPTIONS: dict[str, str] = {
     "stop": "list of texts",
 }
 LONGEST_TEXT = 1 << 20
+# Templates that go by a name, byte for byte those of Ollama (template/*.gotmpl).
+NAMED_TEMPLATES = {
+    "chatml": "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",
+}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Settings:
 
 def checked_settings(template: str, system: str, license: str, parameters: Mapping[str, Any]) -> Settings:  # noqa: A002
     """Return the settings, or refuse what Ollama could not use."""
+    template = NAMED_TEMPLATES.get(template, template)
     for what, text in (("template", template), ("system", system), ("license", license)):
         if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
             raise ModelError(f"{what} must be text of at most {LONGEST_TEXT} bytes without NUL: shorten it.")
