@@ -11,43 +11,62 @@ from pathlib import Path
 from typing import Any
 
 LISTEN = "0A"
+SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
 def holder_of(port: int, unit: str, proc: Path = Path("/proc")) -> dict[str, Any] | None:
     """Return who listens on ``port``, or None: ``name`` (str), ``pid`` (int, 0 if not to be seen), ``ours`` (bool).
 
-    It is ``ours`` if the process belongs to the systemd unit ``unit``.
+    It is ``ours`` if the process belongs to the systemd unit ``unit``. In some containers root may not look into the
+    processes of others: then those of the account that owns the socket are asked, the unit's own first.
     """
-    inodes = set(_inodes(port, proc))
-    if not inodes:
+    owners = dict(_sockets_on(port, proc))
+    if not owners:
         return None
-    for pid in sorted(int(path.name) for path in proc.iterdir() if path.name.isdigit()):
-        if inodes & set(_sockets(proc / str(pid))):
-            name = _text(proc / str(pid) / "comm").strip()
-            return {"name": name, "pid": pid, "ours": f"/{unit}" in _text(proc / str(pid) / "cgroup")}
-    return {"name": "a process that this user cannot see", "pid": 0, "ours": False}
+    hidden = []
+    for process in sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
+        inodes = _inodes_of(process)
+        if inodes is None:
+            hidden.append(process)
+        elif inodes & set(owners):
+            return _described(process, unit)
+    uids = set(owners.values())
+    suspects = [_described(process, unit) for process in hidden if _uid(process) in uids]
+    return next(
+        (suspect for suspect in suspects if suspect["ours"]),
+        suspects[0] if len(suspects) == 1 else {"name": f"a program of the account number {min(uids)}", "pid": 0, "ours": False},
+    )
 
 
-def _inodes(port: int, proc: Path) -> Iterator[str]:
+def _described(process: Path, unit: str) -> dict[str, Any]:
+    return {"name": _text(process / "comm").strip(), "pid": int(process.name), "ours": f"/{unit}" in _text(process / "cgroup")}
+
+
+def _sockets_on(port: int, proc: Path) -> Iterator[tuple[str, int]]:
+    """Yield inode and owner of each socket that listens on ``port``."""
     for table in ("tcp", "tcp6"):
         for line in _text(proc / "net" / table).splitlines()[1:]:
             fields = line.split()
             if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9]
+                yield fields[9], int(fields[7])
 
 
-def _sockets(process: Path) -> Iterator[str]:
+def _inodes_of(process: Path) -> set[str] | None:
+    """Return the sockets that a process has open; None if this user may not know."""
     try:
-        descriptors = list((process / "fd").iterdir())
-    except OSError:  # The process has ended, or is not ours to look into.
-        return
-    for descriptor in descriptors:
-        try:
-            found = re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink()))
-        except OSError:
-            continue
-        if found:
-            yield found[1]
+        targets = [str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()]
+    except PermissionError:
+        return None
+    except OSError:  # It has ended.
+        return set()
+    return {found[1] for found in map(SOCKET.fullmatch, targets) if found}
+
+
+def _uid(process: Path) -> int:
+    try:
+        return process.stat().st_uid
+    except OSError:
+        return -1
 
 
 def _text(path: Path) -> str:

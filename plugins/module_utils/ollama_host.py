@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import re
 import subprocess
@@ -16,11 +17,14 @@ from ansible_collections.onprem.llm.plugins.module_utils.host_files import block
 from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
 
 UNIT = Path("/etc/systemd/system/ollama.service")
+COMMAND = Path("/usr/local/bin/ollama")
 MARK = "onprem.llm"
 # The unit that Ollama's own installer writes (scripts/install.sh, function configure_systemd).
 INSTALLER_EXEC = re.compile(r"^ExecStart=(?P<bin>(?:/usr/local|/usr)?/bin)/ollama serve\s*$", re.MULTILINE)
 INSTALLER_MODELS = Path("/usr/share/ollama/.ollama/models")
 MODELS_SETTING = re.compile(r"OLLAMA_MODELS=(?P<path>/[^\"'\n]*)")
+# Groups that own the device files of AMD GPUs; those of NVIDIA are open to everybody.
+GPU_GROUPS = ("render", "video")
 GPU_DEVICES = {"nvidia": "/dev/nvidiactl", "amd": "/dev/kfd", "wsl": "/dev/dxg"}
 
 
@@ -42,6 +46,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
     owner, text = unit_owner(unit)
     return {
         "versions": versions(places.prefix),
+        "command": command_owner(COMMAND),
         "current": link_name(places.prefix / "current"),
         "previous": link_name(places.prefix / "previous"),
         "unit_owner": owner,
@@ -58,12 +63,28 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "stale": is_stale(unit, places),
         "glibc": glibc(),
         "gpus": [name for name, device in GPU_DEVICES.items() if Path(device).exists()],
+        "gpu_groups": [name for name in GPU_GROUPS if _has_group(name)],
     }
 
 
-def versions(prefix: Path) -> list[str]:
-    """Return the versions below ``prefix`` that are whole (they have the program), sorted as text."""
-    return sorted(path.parent.parent.name for path in prefix.glob("*/bin/ollama") if not path.parent.parent.is_symlink())
+def versions(prefix: Path) -> dict[str, str]:
+    """Return the versions below ``prefix`` that are whole (they have the program), and where each came from.
+
+    That is ``archive`` where the version has a llama-server of its own, and otherwise the path of the one it is linked to.
+    """
+    whole = sorted(path.parent.parent for path in prefix.glob("*/bin/ollama") if not path.parent.parent.is_symlink())
+    return {folder.name: _origin(folder / "lib" / "ollama" / "llama-server") for folder in whole if not folder.name.startswith(".")}
+
+
+def _origin(llama: Path) -> str:
+    return str(llama.readlink()) if llama.is_symlink() else "archive"
+
+
+def command_owner(command: Path) -> str:
+    """Return whose program ``command`` is: ``none``, ``ours`` (a link to some prefix's version in use) or ``foreign``."""
+    if command.is_symlink():
+        return "ours" if str(command.readlink()).endswith("/current/bin/ollama") else "foreign"
+    return "foreign" if command.exists() else "none"
 
 
 def link_name(link: Path) -> str:
@@ -123,6 +144,13 @@ def is_stale(unit: Path, places: Places) -> bool:
     files = [unit, places.env_file, places.prefix / "current", *unit.with_name(unit.name + ".d").glob("*.conf")]
     # systemd tells whole seconds: a file of the same second was written before the start.
     return any(path.lstat().st_mtime >= int(start) + 1 for path in files if path.is_symlink() or path.exists())
+
+
+def _has_group(name: str) -> bool:
+    try:
+        return bool(grp.getgrnam(name))
+    except KeyError:
+        return False
 
 
 def glibc() -> str:

@@ -60,10 +60,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 versions:
-  description: Installed versions.
+  description: Installed versions, each with V(archive) or the path of the C(llama-server) it is linked to.
   returned: success
-  type: list
-  elements: str
+  type: dict
+command:
+  description: Whose program C(/usr/local/bin/ollama) is, V(none), V(ours) or V(foreign).
+  returned: success
+  type: str
 current:
   description: The version in use, or an empty string.
   returned: success
@@ -127,6 +130,11 @@ glibc:
   type: str
 gpus:
   description: Kinds of GPU devices, of V(nvidia), V(amd) and V(wsl).
+  returned: success
+  type: list
+  elements: str
+gpu_groups:
+  description: Groups on the host that own the device files of GPUs.
   returned: success
   type: list
   elements: str

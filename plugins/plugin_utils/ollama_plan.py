@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,14 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Go duration or seconds, negative for ever (Ollama's docs/faq: OLLAMA_KEEP_ALIVE).
 KEEP_ALIVE = re.compile(r"-?(\d+|(\d+(\.\d+)?(ms|s|m|h))+)")
 ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Unpacked size of a release archive with its CUDA libraries, measured on 0.32: 1.4 GB packed, below 6 GB unpacked.
+# A release is an archive of 1.4 GB with CUDA libraries of two versions; unpacked it is about four times as large.
 RELEASE_BYTES = 8 * 10**9
+UNPACKED_RATIO = 6
 GO_BYTES = 10**8
+NUMBERS = ("port", "keep_versions", "context_length", "num_parallel", "max_loaded_models", "max_queue")
+SWITCHES = ("flash_attention", "no_cloud")
+# Where the distribution's package puts it.
+DISTRIBUTION_LLAMA = "/usr/bin/llama-server"
 
 Inputs = Mapping[str, Any]
 
@@ -31,25 +38,29 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     ``way`` (release, mirror, file or go), ``machine`` (uname -m) and ``llm_source``.
 
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``arch``, ``fetch``
-    (where the archive comes from), ``module`` (for Go), ``install`` (bool: the version is not there yet), ``switch``
-    (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty), ``prune`` (versions to
-    remove), ``take_over`` (bool), ``environment`` (settings of the service), ``hide_devices`` (bool: no GPU is used).
+    (where the archive comes from), ``module`` (for Go), ``install`` (bool: the version is not there yet, or came by
+    another way), ``switch`` (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty),
+    ``prune`` (versions to remove), ``take_over`` (bool), ``environment`` (settings of the service), ``hide_devices``
+    (bool: no GPU is used).
     """
+    inputs = _typed(inputs)
     arch = ARCHITECTURES.get(inputs["machine"], "")
-    version = str(inputs["version"])
+    version = inputs["version"]
     fetch: dict[str, str] = {}
     module: dict[str, str] = {}
     problems = [] if arch else [_no_arch(inputs["machine"])]
+    install = host["versions"].get(version) != _origin(inputs)
     try:
         if inputs["way"] == "go":
             module = go_module("ollama-go", version)
-        elif arch:
+        elif arch and install:
             fetch = artefact("ollama", version, arch, inputs["way"], inputs["mirror_url"], inputs["sha256"])
     except ArtefactError as error:
         problems.append(str(error))
-    install = version not in host["versions"]
     previous = host["current"] if host["current"] not in ("", version) else host["previous"]
-    problems += [*_setting_problems(inputs), *_host_problems(host, inputs, install)]
+    problems += [*_setting_problems(inputs), *_host_problems(host, inputs)]
+    if install:
+        problems += _install_problems(host, inputs, fetch)
     return {
         "problems": problems,
         "arch": arch,
@@ -58,11 +69,24 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         "install": install,
         "switch": host["current"] != version,
         "previous": previous,
-        "prune": _prune(host["versions"], version, previous, inputs["keep_versions"]),
+        "prune": _prune(list(host["versions"]), version, previous, inputs["keep_versions"]),
         "take_over": host["unit_owner"] == "installer",
         "environment": environment(inputs),
         "hide_devices": inputs["gpu"] == "none" or not host["gpus"],
     }
+
+
+def _typed(inputs: Inputs) -> dict[str, Any]:
+    """Return the inputs with the types that the argument specification has checked: ``-e port=80`` brings text, ``on`` a bool."""
+    typed = {**inputs, "version": str(inputs["version"])}
+    typed.update({name: int(inputs[name]) for name in NUMBERS})
+    typed.update({name: {True: "on", False: "off"}.get(inputs[name], inputs[name]) for name in SWITCHES})
+    return typed
+
+
+def _origin(inputs: Inputs) -> str:
+    """Return what ``ollama_info`` tells of a version that was installed as ``inputs`` want it."""
+    return (inputs["llama_server"] or DISTRIBUTION_LLAMA) if inputs["way"] == "go" else "archive"
 
 
 def environment(inputs: Inputs) -> dict[str, str]:
@@ -119,6 +143,9 @@ def _setting_problems(inputs: Inputs) -> Iterator[str]:
         )
     if not 1 <= inputs["port"] <= 65535:
         yield f"ollama_port must be between 1 and 65535, but it is {inputs['port']}: choose another."
+    for key, least in (("keep_versions", 0), ("context_length", 0), ("num_parallel", 1), ("max_loaded_models", 0), ("max_queue", 1)):
+        if inputs[key] < least:
+            yield f"ollama_{key} must be at least {least}, but it is {inputs[key]}: correct it."
     if not KEEP_ALIVE.fullmatch(str(inputs["keep_alive"])):
         yield f"ollama_keep_alive must be a duration such as 5m, 24h or -1 (for ever), but it is {inputs['keep_alive']!r}: correct it."
     for key in ("prefix", "models_dir", "home"):
@@ -131,7 +158,7 @@ def _setting_problems(inputs: Inputs) -> Iterator[str]:
             yield f"ollama_extra_environment sets {name}, which an input of its own sets too: use that input."
 
 
-def _host_problems(host: Mapping[str, Any], inputs: Inputs, install: bool) -> Iterator[str]:
+def _host_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
     holder = host["port_holder"]
     if holder and not holder["ours"]:
         yield (
@@ -159,21 +186,43 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs, install: bool) -> It
             f"Ollama's installer left models in {left['models']}, but ollama_models_dir {inputs['models_dir']} is not empty: "
             "move one of the two away, then run this again."
         )
-    if install:
-        yield from _install_problems(host, inputs)
+    if host["command"] == "foreign" and host["unit_owner"] != "installer":
+        yield (
+            "/usr/local/bin/ollama is a program that this role did not put there, and no service of Ollama's installer goes with it: "
+            "move it away, then run this again."
+        )
 
 
-def _install_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
-    needed = GO_BYTES if inputs["way"] == "go" else inputs["archive_bytes"] or RELEASE_BYTES
+def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[str, str]) -> Iterator[str]:
+    archive = Path(inputs["archive"])
+    carried = inputs["way"] == "file" and archive.is_file()
+    needed = GO_BYTES if inputs["way"] == "go" else UNPACKED_RATIO * archive.stat().st_size if carried else RELEASE_BYTES
     if host["free_bytes"]["prefix"] < needed:
         yield (
             f"Ollama needs about {needed / 1e9:.1f} GB below {inputs['prefix']}, but {host['free_bytes']['prefix'] / 1e9:.1f} GB are free: "
             "make room, or set ollama_prefix to a directory on another volume."
         )
-    if inputs["way"] == "file" and not Path(inputs["archive"]).is_file():
-        yield f"ollama_archive must be the path of a release archive on the controller, but {inputs['archive']!r} is none: correct it."
-    if inputs["way"] != "go":
-        return
+    if inputs["way"] == "file":
+        yield from _archive_problems(archive, fetch)
+    elif inputs["way"] == "go":
+        yield from _go_problems(host, inputs)
+
+
+def _archive_problems(archive: Path, fetch: Mapping[str, str]) -> Iterator[str]:
+    if not archive.is_file():
+        yield f"ollama_archive must be the path of a release archive on the controller, but {str(archive)!r} is none: correct it."
+    elif fetch and (found := _sha256(archive, archive.stat().st_mtime_ns)) != fetch["sha256"]:
+        yield f"{archive} should have the sha256 {fetch['sha256']}, but it has {found}: copy it again, or correct ollama_sha256."
+
+
+@cache
+def _sha256(path: Path, _mtime_ns: int) -> str:
+    """Return the sha256 of a file, read once for all hosts."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _go_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
     if inputs["machine"] != platform.machine():
         yield (
             f"A Go module is built on the controller, which is {platform.machine()}, but this host is {inputs['machine']}: "
