@@ -23,7 +23,7 @@ ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 RELEASE_BYTES = 8 * 10**9
 UNPACKED_RATIO = 6
 GO_BYTES = 10**8
-NUMBERS = ("port", "keep_versions", "context_length", "num_parallel", "max_loaded_models", "max_queue")
+LEAST = {"keep_versions": 0, "context_length": 0, "num_parallel": 1, "max_loaded_models": 0, "max_queue": 1}
 SWITCHES = ("flash_attention", "no_cloud")
 # Where the distribution's package puts it.
 DISTRIBUTION_LLAMA = "/usr/bin/llama-server"
@@ -79,7 +79,7 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 def _typed(inputs: Inputs) -> dict[str, Any]:
     """Return the inputs with the types that the argument specification has checked: ``-e port=80`` brings text, ``on`` a bool."""
     typed = {**inputs, "version": str(inputs["version"])}
-    typed.update({name: int(inputs[name]) for name in NUMBERS})
+    typed.update({name: int(inputs[name]) for name in ("port", *LEAST)})
     typed.update({name: {True: "on", False: "off"}.get(inputs[name], inputs[name]) for name in SWITCHES})
     return typed
 
@@ -141,11 +141,7 @@ def _setting_problems(inputs: Inputs) -> Iterator[str]:
             f"ollama_host must be a loopback address (127.0.0.1, [::1] or localhost), but it is {inputs['host']!r}: Ollama asks nobody "
             "for a key, so only the gateway may be reached from outside. Open the gateway instead."
         )
-    if not 1 <= inputs["port"] <= 65535:
-        yield f"ollama_port must be between 1 and 65535, but it is {inputs['port']}: choose another."
-    for key, least in (("keep_versions", 0), ("context_length", 0), ("num_parallel", 1), ("max_loaded_models", 0), ("max_queue", 1)):
-        if inputs[key] < least:
-            yield f"ollama_{key} must be at least {least}, but it is {inputs[key]}: correct it."
+    yield from _number_problems(inputs)
     if not KEEP_ALIVE.fullmatch(str(inputs["keep_alive"])):
         yield f"ollama_keep_alive must be a duration such as 5m, 24h or -1 (for ever), but it is {inputs['keep_alive']!r}: correct it."
     for key in ("prefix", "models_dir", "home"):
@@ -156,6 +152,14 @@ def _setting_problems(inputs: Inputs) -> Iterator[str]:
             yield f"ollama_extra_environment: {name!r} must be the name of a variable, and its value one line: correct it."
         elif name in environment(inputs):
             yield f"ollama_extra_environment sets {name}, which an input of its own sets too: use that input."
+
+
+def _number_problems(inputs: Inputs) -> Iterator[str]:
+    if not 1 <= inputs["port"] <= 65535:
+        yield f"ollama_port must be between 1 and 65535, but it is {inputs['port']}: choose another."
+    for key, least in LEAST.items():
+        if inputs[key] < least:
+            yield f"ollama_{key} must be at least {least}, but it is {inputs[key]}: correct it."
 
 
 def _host_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
