@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.onprem.llm.plugins.module_utils import go_build
+from ansible_collections.onprem.llm.plugins.X
 from ansible_collections.onprem.llm.plugins.module_utils.go_build import GoError, Program, Toolchain, Wish, glibc_needed, program_name
 from ansible_collections.onprem.llm.plugins.modules import go_install
 
@@ -98,7 +98,7 @@ def test_what_the_controller_lacks_is_named(
     capsys: pytest.CaptureFixture[str], params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, missing: str, words: str
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(go_build.shutil, "which", lambda name: None if name == missing else f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == missing else f"/usr/bin/{name}")
     for check in (True, False):
         assert words in call(capsys, params, check=check)["msg"]
 
