@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.onprem.llm.plugins.X
 from ansible_collections.onprem.llm.plugins.module_utils.go_build import GoError, Program, Toolchain, Wish, glibc_needed, program_name
 from ansible_collections.onprem.llm.plugins.modules import go_install
 
