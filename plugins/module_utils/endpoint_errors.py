@@ -94,8 +94,8 @@ def as_target(url: str, *, key: str = "", ca_path: str = "", ca_content: str = "
         parts = urlsplit(url)
         port = parts.port
         host = parts.hostname or ""
-    except ValueError as exc:
-        raise invalid("url", expected, "it cannot be read", "correct it") from exc
+    except ValueError:
+        raise invalid("url", expected, "it cannot be read", "correct it") from None
     if parts.username is not None or parts.password is not None:
         raise invalid("url", "no user name and password in it", "it has one", "give the key as api_key")
     if parts.scheme not in {"http", "https"} or not HOST.fullmatch(host) or port == 0:

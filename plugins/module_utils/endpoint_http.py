@@ -90,6 +90,7 @@ class Reply:
         """Take the response over, its headers read."""
         self.response, self.target, self.url, self.deadline = response, target, url, deadline
         self.size = 0
+        self.torn = False
 
     @property
     def status(self) -> int:
@@ -111,7 +112,7 @@ class Reply:
         if len(data) > LARGEST_REPLY:
             raise self._too_large()
         if self.response.length:
-            raise self._cut(f"{self.response.length} bytes were missing")
+            raise self.cut(f"{self.response.length} bytes were missing")
         return data
 
     def start_of_body(self) -> bytes:
@@ -121,21 +122,22 @@ class Reply:
         return b""
 
     def lines(self) -> Iterator[bytes]:
-        """Yield each line of the body as it arrives."""
+        """Yield each line of the body as it arrives. ``torn`` tells that the last one does not end."""
         while True:
             with self._whole():
                 line = self.response.readline(LONGEST_LINE + 1)
             if not line:
                 return
             self.size += len(line)
+            self.torn = not line.endswith(b"\n")
             if len(line) > LONGEST_LINE or self.size > LARGEST_REPLY:
                 raise self._too_large()
             yield line
 
-    def _cut(self, how: str) -> EndpointError:
-        return self.error(
-            "cut", "an answer to its end", f"the connection ended early: {how}", "look at the logs of the engine and of any proxy between"
-        )
+    def cut(self, how: str) -> EndpointError:
+        """Return the error for an answer without its end."""
+        found, advice = f"the connection ended early: {how}", "look at the logs of the engine and of any proxy between"
+        return self.error("cut", "an answer to its end", found, advice)
 
     def _too_large(self) -> EndpointError:
         found = f"more than {LARGEST_REPLY >> 20} MiB came"
@@ -150,7 +152,7 @@ class Reply:
             advice = "raise timeout if the model is slow, else look at the engine's log"
             raise self.error("timeout", "an answer in time", found, advice) from None
         except (http.client.HTTPException, OSError) as exc:
-            raise self._cut(self.target.shown(str(exc) or type(exc).__name__)) from None
+            raise self.cut(self.target.shown(str(exc) or type(exc).__name__)) from None
 
 
 @contextmanager

@@ -111,8 +111,7 @@ def pieces(reply: Reply, api: str, stream: bool) -> Iterator[Piece]:
         yield piece
         if piece.last:
             return
-    found = f"it stopped without the end mark after {reply.size} bytes"
-    raise reply.error("cut", "a stream to its end", found, "look at the logs of the engine and of any proxy between")
+    raise reply.cut(f"after {reply.size} bytes the end mark is missing")
 
 
 def _object(reply: Reply, data: bytes, expected: str) -> dict[str, Any]:
@@ -120,6 +119,8 @@ def _object(reply: Reply, data: bytes, expected: str) -> dict[str, Any]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
+        if reply.torn and data.startswith(b"{"):
+            raise reply.cut(f"after {reply.size} bytes, in the middle of a line") from None
         kind = reply.header("Content-Type") or "no content type"
         found = f"something else came ({reply.target.shown(kind)}: {reply.target.shown(data)})"
         raise reply.error("not_json", expected, found, "check that url and api name a model endpoint") from None
