@@ -25,6 +25,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.endpoint_http import Re
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_replies import PATHS, Piece, check_status, pieces
 
 LONGEST_DELAY_S = 60.0
+LONGEST_TIMEOUT_S = 86400.0
 REFUSALS = frozenset({"unauthorized", "forbidden"})
 
 
@@ -151,9 +152,9 @@ def check_question(question: Question) -> None:
 
 def check_patience(patience: Patience) -> None:
     """Raise EndpointError for waits that make no sense."""
-    if patience.timeout <= 0 or patience.retries < 0 or patience.delay < 0:
+    if not (0 < patience.timeout <= LONGEST_TIMEOUT_S and patience.retries >= 0 and 0 <= patience.delay <= LONGEST_TIMEOUT_S):
         found = f"they are {patience.timeout:g}, {patience.retries} and {patience.delay:g}"
-        raise invalid("timeout, retries and delay", "seconds above 0, and two numbers not below 0", found, "correct them")
+        raise invalid("timeout, retries and delay", "seconds above 0, and two numbers not below 0, none above a day", found, "correct them")
 
 
 def ask_once(target: Target, question: Question, timeout: float) -> Answer:

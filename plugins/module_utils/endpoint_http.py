@@ -25,6 +25,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import 
 LARGEST_REPLY = 4 << 20
 LONGEST_LINE = 1 << 20
 PROBE_S = 2.0
+# An address where nobody answers is told soon, however long the model may take.
+CONNECT_S = 10.0
 UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 
 # OpenSSL's verification results (x509_vfy.h): signature or issuer unknown, out of date, another name.
@@ -169,8 +171,10 @@ def post(target: Target, path: str, body: dict[str, Any], timeout: float) -> Ite
         headers["Authorization"] = f"Bearer {target.key}"
     sock = None
     try:
-        with _explained(target, url, deadline):
-            sock = _connected(target.host, target.port, deadline)
+        connecting = Deadline(min(timeout, CONNECT_S))
+        with _explained(target, url, f"there was no connection within {connecting.seconds:g} s"):
+            sock = _connected(target.host, target.port, connecting)
+        with _explained(target, url, f"nothing came within {deadline.seconds:g} s"):
             if context:
                 sock.settimeout(deadline.left)
                 sock = context.wrap_socket(sock, server_hostname=target.host)
@@ -218,16 +222,15 @@ def _tls_context(target: Target) -> ssl.SSLContext:
 
 
 @contextmanager
-def _explained(target: Target, url: str, deadline: Deadline) -> Iterator[None]:
-    """Turn what fails before an answer begins into an EndpointError."""
+def _explained(target: Target, url: str, late: str) -> Iterator[None]:
+    """Turn what fails before an answer begins into an EndpointError; ``late`` is what a time-out means here."""
     try:
         yield
     except ssl.SSLCertVerificationError as exc:
         raise _bad_certificate(target, url, exc) from None
     except socket.timeout:
-        found = f"nothing came within {deadline.seconds:g} s"
         advice = "check address and firewall, and raise timeout if the model loads slowly"
-        raise EndpointError("timeout", f"Asked {url}", "an answer in time", found, advice) from None
+        raise EndpointError("timeout", f"Asked {url}", "an answer in time", late, advice) from None
     except (socket.gaierror, UnicodeError):
         found, advice = f"the name {target.host!r} cannot be resolved", "correct the name, or DNS or /etc/hosts on the asking host"
         raise EndpointError("name_not_resolved", f"Asked {url}", "a host of that name", found, advice) from None

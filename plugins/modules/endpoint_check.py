@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: endpoint_check
 short_description: Ask a model endpoint a question and judge the answer
 version_added: 0.1.0
-author: onprem.llm contributors
+author: onprem.llm contributors (@onprem-llm)
 description:
   - Asks an endpoint that speaks the OpenAI or the Ollama API one question, as a client would, and fails unless the right answer
     comes. A status of 200 is not enough, the text counts. Changes nothing.
@@ -83,7 +83,7 @@ options:
   timeout:
     description:
       - Seconds for one attempt as a whole, from connecting to the last token. A stream that stalls or drips ends by it too.
-      - It must cover the time the model takes to load.
+      - It must cover the time the model takes to load. A connection that does not come about is given up after 10 seconds at most.
     type: float
     default: 60
   retries:
@@ -226,7 +226,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "timeout": {"type": "float", "default": 60},
     "retries": {"type": "int", "default": 0},
     "delay": {"type": "float", "default": 1},
-    # These names hold no secret, whatever they end in.
+    # No secret, in spite of its name.
     "max_tokens": {"type": "int", "default": 256, "no_log": False},
     "temperature": {"type": "float", "default": 0},
     "seed": {"type": "int"},

@@ -226,6 +226,18 @@ def test_timeout_is_for_the_whole_attempt(script: Script, changes: dict[str, Any
     assert time.monotonic() - started < 6
 
 
+def test_no_connection_comes_about() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        # The system drops whoever comes when nobody is let in and the queue is full.
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        error = failed_at(f"http://127.0.0.1:{full.getsockname()[1]}", timeout=0.3)
+    assert error.cause == "timeout"
+    assert "there was no connection within 0.3 s" in str(error)
+
+
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.make(tmp_path_factory.mktemp("tls"), "trusted")
@@ -344,7 +356,9 @@ def test_questions_that_are_refused(changes: dict[str, Any]) -> None:
     assert failed([[b""]], **changes).cause == "invalid_input"
 
 
-@pytest.mark.parametrize("patience", [Patience(0), Patience(-1), Patience(1, -1), Patience(1, 0, -1)])
+@pytest.mark.parametrize(
+    "patience", [Patience(0), Patience(-1), Patience(1, -1), Patience(1, 0, -1), Patience(float("inf")), Patience(float("nan"))]
+)
 def test_patience_that_is_refused(patience: Patience) -> None:
     with pytest.raises(EndpointError) as caught:
         ask(as_target("http://127.0.0.1:1"), question(), patience)
