@@ -1,0 +1,77 @@
+"""What the tests of this scenario share."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from molecule_client import KEY, Gateway, changed, playbook
+from testinfra.host import Host
+
+PLAYBOOK = "molecule/gateway/gateway.yml"
+Converge = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A status, headers in lower case, and the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error, of which the shape is checked."""
+        assert self.headers["content-type"] == "application/json"
+        content = json.loads(self.body)
+        assert set(content) == {"error"}
+        assert set(content["error"]) == {"message", "type", "param", "code"}
+        return dict(content["error"])
+
+
+def send(gateway: Gateway, method: str, target: str, key: str | None = KEY, body: bytes | None = None, **headers: str) -> Reply:
+    """Send a request whose target is not touched: a better client would tidy it up."""
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    connection = http.client.HTTPSConnection(urlsplit(gateway.url).hostname or "", 443, context=gateway.context(), timeout=60)
+    try:
+        connection.putrequest(method, target, skip_accept_encoding=True)
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        if body is not None:
+            connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        response = connection.getresponse()
+        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+@pytest.fixture
+def gateway(host: Host) -> Gateway:
+    """Return the gateway as a client sees it."""
+    return Gateway.of(host)
+
+
+@pytest.fixture
+def converge() -> Iterator[Converge]:
+    """Return what runs the role with other inputs; afterwards the gateway is as it was."""
+    touched = False
+
+    def run(*words: str, **inputs: Any) -> subprocess.CompletedProcess[str]:
+        nonlocal touched
+        done = playbook(PLAYBOOK, "--extra-vars", json.dumps(inputs), *words)
+        touched = touched or (changed(done.stdout) > 0 and "--check" not in words)
+        return done
+
+    yield run
+    if touched:
+        done = run()
+        assert done.returncode == 0, done.stdout
