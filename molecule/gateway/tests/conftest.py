@@ -68,7 +68,8 @@ def converge() -> Iterator[Converge]:
     def run(*words: str, **inputs: Any) -> subprocess.CompletedProcess[str]:
         nonlocal touched
         done = playbook(PLAYBOOK, "--extra-vars", json.dumps(inputs), *words)
-        touched = touched or (changed(done.stdout) > 0 and "--check" not in words)
+        if "--check" not in words and changed(done.stdout):
+            touched = bool(inputs)
         return done
 
     yield run

@@ -37,7 +37,8 @@ UNLISTED = str.split(f"""
 """)
 TRICKS = str.split(r"""
     //v1/models /v1//models /v1/models/ /./v1/models /v1/./models /v1/../api/pull /v1/models/../../api/pull /api/tags/../pull
-    /api/pull/../tags     /v1/%2e%2e/api/pull /v1/%2E%2E/api/pull /v1/..%2fapi/pull /api/%70ull /v1/%6dodels /%2fv1/models /api/tags%2f..%2fpull
+    /api/pull/../tags     /v1/%2e%2e/api/pull /v1/%2E%2E/api/pull /v1/..%2fapi/pull /api/%70ull
+    /v1/%6dodels /%2fv1/models /api/tags%2f..%2fpull
     /API/PULL /V1/models /v1/Models /v1/models;x /v1/models;/../../api/pull /v1/models%3f /v1/models%23 /v1/models%20
     /v1/models#/ /llm-bad-request /api/pull#/../tags /v1\models /v1/models%5c..%5c..%5capi%5cpull /health/../api/pull /@health /@error_404
     https://x/api/pull https://x//v1/models
