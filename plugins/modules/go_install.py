@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: go_install
 short_description: Build a program from a Go module
 version_added: 0.1.0
-author: onprem.llm contributors
+author: onprem.llm contributors (@onprem-llm)
 description:
   - Builds one program with C(go install), as a network needs that reaches package registries only.
   - The hash of the module is checked before anything is built. The program appears at O(dest) as a whole or not at all.

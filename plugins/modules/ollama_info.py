@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: ollama_info
 short_description: Read what a host has of Ollama
 version_added: 0.1.0
-author: onprem.llm contributors
+author: onprem.llm contributors (@onprem-llm)
 description:
   - Reads in one task what the role P(onprem.llm.ollama#role) must know before it changes a host. Changes nothing.
 attributes:
