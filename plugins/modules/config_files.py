@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 module: config_files
 short_description: Put a set of configuration files in place as a whole
 version_added: 0.1.0
-author: onprem.llm contributors
+author: onprem.llm contributors (@onprem-llm)
 description:
   - Writes all files of a configuration, lets the service that reads them judge the whole, and puts the files from before back
     if it refuses. So a broken configuration is never left for the next restart to find.
