@@ -55,7 +55,7 @@ def ask(options: argparse.Namespace, model: str, question: str) -> None:
             first = first or time.monotonic()
             print(text, end="", flush=True)
     if first is None:
-        raise TestbedError(f"The model '{model}' at {options.url} answered with no text. Look at its log: journalctl -u ollama on the host.")
+        raise TestbedError(f"The model '{model}' at {options.url} answered with no text. Look at the engine's log: journalctl -u ollama.")
     # The first token ends the wait; the speed counts the tokens that came after it.
     speed = (tokens - 1) / max(time.monotonic() - first, 1e-6)
     print(f"\n\nfirst token after {first - start:.2f} s, {speed:.0f} tokens/s\n")

@@ -261,10 +261,8 @@ def main() -> None:
     try:
         result = check(module.params)
     except EndpointError as exc:
-        failure = exc
-    else:
-        module.exit_json(changed=False, **result)
-    module.fail_json(msg=str(failure), cause=failure.cause, status=failure.status, attempts=failure.attempts)
+        module.fail_json(msg=str(exc), cause=exc.cause, status=exc.status, attempts=exc.attempts)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def test_captured_answers_of_ollama(api: str, stream: bool) -> None:
 
 def test_times_and_speed_of_a_stream() -> None:
     parts: list[bytes | float] = [scripted(200, kind=SSE), 0.1, event({"role": "assistant", "content": ""}), 0.1]
-    for _ in range(4):
+    for _dummy in range(4):
         parts += [event({"content": "Paris "}), 0.05]
     answer = asked([[*parts, b"data: [DONE]\n\n"]], stream=True)
     assert answer.ttft_s is not None and 0.2 <= answer.ttft_s < 0.35
@@ -229,7 +229,7 @@ def test_timeout_is_for_the_whole_attempt(script: Script, changes: dict[str, Any
 def test_no_connection_comes_about() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
         # The system drops whoever comes when nobody is let in and the queue is full.
-        for _ in range(4):
+        for _dummy in range(4):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())

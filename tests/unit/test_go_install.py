@@ -119,7 +119,7 @@ def test_two_callers_build_once(params: dict[str, Any], monkeypatch: pytest.Monk
             if not program.fits(wish):
                 Toolchain("go", cache_dir).build(wish, program)
 
-    threads = [threading.Thread(target=caller) for _ in range(2)]
+    threads = [threading.Thread(target=caller) for dummy in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

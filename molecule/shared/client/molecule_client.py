@@ -61,7 +61,7 @@ def listeners_off_loopback(host: Host) -> set[int]:
     """Return the TCP ports that listen on an address other than loopback."""
     ports = set()
     for line in host.check_output("ss --tcp --listening --numeric --no-header").splitlines():
-        address, _, port = line.split()[3].rpartition(":")
+        address, _colon, port = line.split()[3].rpartition(":")
         if not re.fullmatch(r"127\.\S*|\[::1\]|\[::ffff:127\.\S*", address.split("%")[0]):
             ports.add(int(port))
     return ports

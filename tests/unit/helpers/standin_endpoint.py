@@ -27,7 +27,7 @@ Script = Sequence[bytes | float]
 
 def captured(name: str) -> bytes:
     """Return an answer of the real Ollama 0.34.4, byte for byte."""
-    return (FIXTURES / f"{name}.http").read_bytes()
+    return (FIXTURES / f"{name}.http.bin").read_bytes()
 
 
 def scripted(status: int, body: Any = b"", kind: str = "application/json", **headers: str) -> bytes:
@@ -75,7 +75,7 @@ class StandIn:
     def _serve(self) -> None:
         while True:
             try:
-                sock, _ = self.listener.accept()
+                sock, _peer = self.listener.accept()
             except OSError:
                 return
             with suppress(OSError), sock:
@@ -108,7 +108,7 @@ class StandIn:
                 sock.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n" if more else b"")
                 return b""
             data += more
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, _blank, body = data.partition(b"\r\n\r\n")
         length = next((int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
         while len(body) < length:
             body += sock.recv(65536)
