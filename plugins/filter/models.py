@@ -12,7 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, ollama_model_params
+from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, ollama_model_params, vllm_instances
 
 
 def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,4 +33,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"checked_models": as_filter(checked_models), "ollama_model_params": as_filter(ollama_model_params)}
+        return {
+            "checked_models": as_filter(checked_models),
+            "ollama_model_params": as_filter(ollama_model_params),
+            "vllm_instances": as_filter(vllm_instances),
+        }

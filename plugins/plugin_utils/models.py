@@ -15,7 +15,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest,
 
 ENGINES = ("ollama", "vllm")
 STATES = ("present", "absent")
-LARGEST_CONTEXT, MOST_USERS = 1 << 24, 1 << 20
+ADVICE = {"instance": "rename one of them", "port": "give one of them another port"}
+LARGEST_CONTEXT, MOST_USERS, LAST_PORT = 1 << 24, 1 << 20, 65535
+# The port of the first vLLM model, unless the role is told another.
+VLLM_PORT = 8000
 
 
 def _text(value: Any) -> str:
@@ -48,14 +51,22 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ModelError("a list of texts")
+    return list(value)
+
+
 # Every key of an entry: what it is without being said, and what it may be. An error completes '... must be'.
 KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "name": (None, _text),
+    "aliases": ([], _texts),
     "source": ("", _text),
     "sha256": ("", _text),
     "engine": ("ollama", _choice(ENGINES)),
     "context": (None, _whole(LARGEST_CONTEXT)),
     "users": (None, _whole(MOST_USERS)),
+    "port": (None, _whole(LAST_PORT)),
     "options": ({}, _mapping),
     "template": ("", _text),
     "system": ("", _text),
@@ -73,10 +84,10 @@ def checked_models(models: Any, engine: str | None = None) -> list[dict[str, Any
         raise ModelError(f"The engine must be one of {', '.join(ENGINES)}, but it is {shown(str(engine))}: correct the call.")
     entries = [_checked_entry(entry, position) for position, entry in enumerate(models, start=1)]
     seen: dict[str, str] = {}
-    for entry in entries:
-        key, name = as_model_name(entry["name"]).key, entry["name"]
+    for name in (name for entry in entries for name in (entry["name"], *entry["aliases"])):
+        key = as_model_name(name).key
         if key in seen:
-            raise ModelError(f"llm_models has {shown(name)} after {shown(seen[key])}, which is the same model: rename or remove one.")
+            raise ModelError(f"llm_models has {shown(name)} after {shown(seen[key])}, which is the same name: rename or remove one.")
         seen[key] = name
     return [entry for entry in entries if engine in {None, entry["engine"]}]
 
@@ -99,11 +110,14 @@ def _checked_entry(entry: Any, position: int) -> dict[str, Any]:
         _check_meaning(checked)
     except ModelError as exc:
         raise ModelError(f"{where}: {exc}") from None
-    return {**checked, "options": dict(checked["options"]), "expect": dict(checked["expect"])}
+    return {**checked, "aliases": list(checked["aliases"]), "options": dict(checked["options"]), "expect": dict(checked["expect"])}
 
 
 def _check_meaning(entry: dict[str, Any]) -> None:
-    as_model_name(entry["name"])
+    for name in (entry["name"], *entry["aliases"]):
+        as_model_name(name)
+    if entry["port"] is not None and entry["engine"] != "vllm":
+        raise ModelError("port is for the engine vllm, where each model has a service of its own: leave it out.")
     if entry["state"] == "present" and not entry["source"]:
         raise ModelError("source is missing: write 'file:/absolute/path/of/model.gguf', or 'state: absent' to remove the model.")
     if entry["source"]:
@@ -113,6 +127,30 @@ def _check_meaning(entry: dict[str, Any]) -> None:
     if entry["engine"] == "ollama":
         checked_settings(entry["template"], entry["system"], entry["license"], parameters_of(entry))
     _check_expect(entry["expect"])
+
+
+def vllm_instances(models: Any, port: int = VLLM_PORT) -> list[dict[str, Any]]:
+    """Return the checked entries of the engine vLLM, each with ``instance`` (str) and ``port`` (int) of its service.
+
+    ``instance`` is what stands behind the ``@`` of the unit. A model without a port of its own gets ``port`` plus its place among the
+    vLLM models of the list, those that are absent counted: a model that leaves by ``state: absent`` moves no other one.
+    """
+    found: list[dict[str, Any]] = []
+    taken: dict[tuple[str, Any], str] = {}
+    for place, entry in enumerate(checked_models(models, "vllm")):
+        mine = {**entry, "instance": re.sub("[/:]", "-", entry["name"].lower()), "port": entry["port"] or port + place}
+        for key in ("instance", "port"):
+            other = taken.setdefault((key, mine[key]), entry["name"])
+            if other != entry["name"]:
+                raise ModelError(
+                    f"The models {shown(other)} and {shown(entry['name'])} of llm_models have the same {key} {mine[key]}: {ADVICE[key]}."
+                )
+        if not 1 <= mine["port"] <= LAST_PORT:
+            raise ModelError(
+                f"The model {shown(entry['name'])} would listen on port {mine['port']}, but the last port is {LAST_PORT}: lower vllm_port."
+            )
+        found.append(mine)
+    return found
 
 
 def parameters_of(entry: Mapping[str, Any]) -> dict[str, Any]:

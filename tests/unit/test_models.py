@@ -15,6 +15,8 @@ HEX = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MODEL: dict[str, Any] = {"name": "smollm2-135m", "source": "file:/srv/in/a.gguf"}
 COMPLETE = {
     **MODEL,
+    "aliases": [],
+    "port": None,
     "sha256": "",
     "engine": "ollama",
     "context": None,
@@ -98,9 +100,9 @@ def test_an_entry_that_cannot_work_is_one_sentence(change: dict[str, Any], words
         ("x", "must be a list"),
         ({"name": "x"}, "must be a list"),
         (["x"], "Entry 1 of llm_models must be a mapping"),
-        ([MODEL, MODEL], "which is the same model"),
-        ([MODEL, {**MODEL, "name": "SmolLM2-135M:latest"}], "which is the same model"),
-        ([MODEL, {**MODEL, "name": "library/smollm2-135m", "engine": "vllm"}], "which is the same model"),
+        ([MODEL, MODEL], "which is the same name"),
+        ([MODEL, {**MODEL, "name": "SmolLM2-135M:latest"}], "which is the same name"),
+        ([MODEL, {**MODEL, "name": "library/smollm2-135m", "engine": "vllm"}], "which is the same name"),
     ],
 )
 def test_a_list_that_cannot_work_is_one_sentence(models: Any, words: str) -> None:
@@ -132,3 +134,34 @@ def test_parameters_of_the_module() -> None:
 def test_a_model_of_another_engine_is_not_given_to_ollama() -> None:
     with pytest.raises(AnsibleFilterError, match="is not one of Ollama"):
         ollama_model_params(checked_models([{**MODEL, "engine": "vllm"}])[0], "/m", "/s")
+
+
+VLLM: dict[str, Any] = {"engine": "vllm", "source": "file:/srv/in/folder"}
+vllm_instances = FILTERS["vllm_instances"]
+
+
+def test_instances_and_ports_of_vllm() -> None:
+    models = [
+        {"name": "Qwen/Qwen3-8B", **VLLM},
+        MODEL,
+        {"name": "gone", "engine": "vllm", "state": "absent"},
+        {"name": "coder:7b", "aliases": ["code"], **VLLM},
+        {"name": "own-port", "port": 9000, **VLLM},
+    ]
+    found = [(entry["instance"], entry["port"]) for entry in vllm_instances(models, 8100)]
+    assert found == [("qwen-qwen3-8b", 8100), ("gone", 8101), ("coder-7b", 8102), ("own-port", 9000)]
+
+
+@pytest.mark.parametrize(
+    ("models", "words"),
+    [
+        ([{"name": "a/b", **VLLM}, {"name": "a-b", **VLLM}], "same instance a-b"),
+        ([{"name": "a", **VLLM}, {"name": "b", "port": 8000, **VLLM}], "same port 8000"),
+        ([{"name": "a", "aliases": ["b"], **VLLM}, {"name": "B", **VLLM}], "which is the same name"),
+        ([{"name": "a", "aliases": "b", **VLLM}], "aliases must be a list of texts"),
+        ([{**MODEL, "port": 8000}], "port is for the engine vllm"),
+    ],
+)
+def test_instances_that_cannot_be(models: Any, words: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=words):
+        vllm_instances(models)
