@@ -13,8 +13,8 @@ help:  ## Show this list
 setup:  ## Install Ansible into .venv and link this checkout as the collection onprem.llm
 	@tools/setup.sh
 
-demo:  ## Start a test host, install everything on it, ask a question (TIMES=1 shows where the time goes)
-	@$(if $(TIMES),ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles) tools/demo.sh
+demo:  ## Start a test host, install everything on it, ask a question (ENGINES=ollama,vllm for both; TIMES=1 for times)
+	@$(if $(TIMES),ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_roles) ENGINES=$(or $(ENGINES),ollama) tools/demo.sh
 
 demo-clean:  ## Remove the demo's host, images and state; stop Docker if the demo started it
 	@$(TESTBED) clean

@@ -1,4 +1,4 @@
-"""Ask an OpenAI endpoint one streamed question and tell how to ask the next: ``python3 -m tools.ask --help``."""
+"""Ask each model of an OpenAI endpoint one streamed question and tell how to ask the next: ``python3 -m tools.ask --help``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -55,7 +56,7 @@ def ask(options: argparse.Namespace, model: str, question: str) -> None:
             first = first or time.monotonic()
             print(text, end="", flush=True)
     if first is None:
-        raise TestbedError(f"The model '{model}' at {options.url} answered with no text. Look at the engine's log: journalctl -u ollama.")
+        raise TestbedError(f"The model '{model}' at {options.url} answered with no text. Look at the engine's log on the host.")
     # The first token ends the wait; the speed counts the tokens that came after it.
     speed = (tokens - 1) / max(time.monotonic() - first, 1e-6)
     print(f"\n\nfirst token after {first - start:.2f} s, {speed:.0f} tokens/s\n")
@@ -70,10 +71,10 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="base address of the gateway")
     parser.add_argument("--ca", required=True, help="certificate authority of the gateway")
     parser.add_argument("--key-file", required=True, help="file with the API key")
-    parser.add_argument("--models", required=True, help="YAML file with llm_models; its first entry is asked")
+    parser.add_argument("--models", required=True, help="YAML file with llm_models; each entry is asked its question")
     options = parser.parse_args()
-    entry = yaml.safe_load(Path(options.models).read_text())["llm_models"][0]
-    main_guard(lambda: ask(options, entry["name"], entry["expect"]["prompt"]))
+    for entry in yaml.safe_load(Path(options.models).read_text())["llm_models"]:
+        main_guard(partial(ask, options, entry["name"], entry["expect"]["prompt"]))
 
 
 if __name__ == "__main__":

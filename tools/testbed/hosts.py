@@ -13,6 +13,11 @@ from .shell import TestbedError, run, say
 
 LABEL = "onprem-llm-test-host"
 APT_VOLUME = "onprem-llm-test-apt"
+# Python environments of vLLM and uv's cache, on one file system, so that a second host gets 6 GB by hard links.
+PYTHON_VOLUME = "onprem-llm-test-python"
+PYTHON_MOUNT = "/srv/python"
+# What an administrator has this machine trust, besides what the distribution does: a proxy's authority, for example.
+LOCAL_CAS = Path("/usr/local/share/ca-certificates")
 BOOT_TIMEOUT_S = 60
 HERE = Path(__file__).resolve().parent
 
@@ -31,10 +36,21 @@ def up(name: str, image: str, publish: list[str]) -> None:
     if state is None:
         say(f"Starting the test host {name} ({image})")
         run(*_docker_run(name, image, tag, publish), quiet=True)
+        _wait_for_boot(name)
+        _prepare(name)
     elif not state["running"]:
         say(f"Starting the test host {name} again")
         run("docker", "start", name, quiet=True)
     _wait_for_boot(name)
+
+
+def _prepare(name: str) -> None:
+    """Let a new host trust what this machine trusts, and forget what an earlier host of that name has left in the shared volume."""
+    script = f"rm -rf {PYTHON_MOUNT}/{name}"
+    if any(LOCAL_CAS.glob("*.crt")):
+        run("docker", "cp", f"{LOCAL_CAS}/.", f"{name}:{LOCAL_CAS}", quiet=True)
+        script += " && update-ca-certificates"
+    run("docker", "exec", name, "sh", "-c", script, quiet=True)
 
 
 def down(name: str) -> None:
@@ -45,11 +61,12 @@ def down(name: str) -> None:
 
 
 def down_all(image: str = "") -> None:
-    """Remove every test host of an image, or of all, and the volumes with downloaded packages."""
+    """Remove every test host of an image and its downloaded packages; or all hosts and all volumes."""
     label = f"label={LABEL}={image}" if image else f"label={LABEL}"
     for name in run("docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}", quiet=True).split():
         down(name)
-    volumes = run("docker", "volume", "ls", "--quiet", "--filter", f"name={APT_VOLUME}-{image}", quiet=True).split()
+    filters = [f"name={APT_VOLUME}-{image}", *([] if image else [f"name={PYTHON_VOLUME}"])]
+    volumes = [v for f in filters for v in run("docker", "volume", "ls", "--quiet", "--filter", f, quiet=True).split()]
     if volumes:
         run("docker", "volume", "rm", *volumes, quiet=True)
 
@@ -64,7 +81,7 @@ def _docker_run(name: str, image: str, tag: str, publish: list[str]) -> list[str
     command += ["--stop-signal", "SIGRTMIN+3"]
     command += ["--volume", f"{HERE / 'init.sh'}:/usr/local/sbin/test-host-init:ro"]
     command += ["--volume", f"{inputs.directory()}:/srv/in:ro"]
-    command += ["--volume", f"{APT_VOLUME}-{image}:/var/cache/apt/archives"]
+    command += ["--volume", f"{APT_VOLUME}-{image}:/var/cache/apt/archives", "--volume", f"{PYTHON_VOLUME}:{PYTHON_MOUNT}"]
     for mapping in publish:
         command += ["--publish", mapping]
     return [*command, tag, "/usr/local/sbin/test-host-init"]
