@@ -19,7 +19,8 @@ from .testbed import engine, images, inputs
 from .testbed.shell import CACHE, ROOT, main_guard
 
 JUNIT = CACHE / "junit"
-SCENARIOS = ("default", "ollama", "gateway")
+SCENARIOS = ("default", "ollama", "gateway", "vllm", "engines")
+VLLM_SCENARIOS = ("vllm", "engines")
 LINTERS = (
     ("ruff check", "--quiet", "."),
     ("ruff format", "--check", "--quiet", "."),
@@ -98,6 +99,8 @@ def scenario(name: str) -> Callable[[], Count]:
         engine.ensure()
         inputs.ensure_model()
         inputs.ensure_llama()
+        if name in VLLM_SCENARIOS:
+            inputs.ensure_vllm_model()
         return counted(f"molecule-{name}", "molecule", "test", "-s", name)
 
     return phase
