@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV := $(CURDIR)/.tooling/bin/uv
 TESTBED := python3 -m tools.testbed
 
-.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop
+.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop bench-vllm
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ bench-demo:  ## Time to the first token from nothing, and of a second run
 bench-noop:  ## Time of site.yml where nothing is to do
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.noop
+
+bench-vllm:  ## Time from a base image to the first answer of vLLM on the CPU, with an empty and a warm cache
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.vllm
 
 clean: demo-clean  ## Remove everything that is not in git
 	@chmod -R u+w .cache 2> /dev/null; rm -rf .cache .collections .tooling .venv .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -57,7 +57,8 @@ def test_what_cannot_work_is_refused_before_anything_changes(host: Host, engine:
 
 def test_a_truncated_shard_is_refused(host: Host, engine: Engine) -> None:
     host.check_output(
-        "mkdir /srv/cut && cp /srv/in/SmolLM2-135M-Instruct/* /srv/cut/ && rm /srv/cut/SHA256SUMS && truncate -s -1000 /srv/cut/model.safetensors"
+        "mkdir /srv/cut && cp /srv/in/SmolLM2-135M-Instruct/* /srv/cut/ && rm /srv/cut/SHA256SUMS && "
+        "truncate -s -1000 /srv/cut/model.safetensors"
     )
     try:
         before = everything(host)
