@@ -88,7 +88,7 @@ EXAMPLES = r"""
   onprem.llm.vllm_model:
     name: smollm2-135m-vllm
     source: file:/srv/in/SmolLM2-135M-Instruct
-    sha256: SUMS_DIGEST
+    sha256: edf4c91d28ee588efa947094b55a834bdb72b95e95ccde5bdbefb558ce2ada48
     models_dir: /var/lib/llm/vllm/models
     owner: llm
     group: llm
@@ -117,7 +117,7 @@ digest:
     - One digest for all the files, that of their list as C(sha256sum) prints it, in the order of their names, without C(SHA256SUMS) itself.
   returned: O(state=present)
   type: str
-  sample: sha256:SUMS_DIGEST
+  sample: sha256:edf4c91d28ee588efa947094b55a834bdb72b95e95ccde5bdbefb558ce2ada48
 files:
   description: The files of the model, in the order of their names.
   returned: O(state=present)
