@@ -202,7 +202,7 @@ def _check_expect(expect: Mapping[str, Any]) -> None:
 def model_questions(
     models: Any, gateway_url: str, engines: Sequence[str], ollama_port: int = OLLAMA_PORT, vllm_port: int = VLLM_PORT
 ) -> list[dict[str, Any]]:
-    """Return what to ask to verify the models that are present: url, model, deterministic and, where an entry expects them, prompt, pattern.
+    """Return what to ask to verify the models that are present: url, model, deterministic and, where expected, prompt and pattern.
 
     A gateway answers for all models; where there is none (an empty URL), the engines of a host are asked on their own ports.
     """
