@@ -57,8 +57,8 @@ def _data_bytes(path: str, tensors: dict[str, Any]) -> int:
     end = 0
     try:
         for first, last in sorted(tensor["data_offsets"] for tensor in tensors.values()):
-            if type(first) is not int or type(last) is not int or first != end or last < first:
-                raise ValueError("not without a gap")
+            if not isinstance(last, int) or first != end or last < first:
+                raise ValueError("a gap")
             end = last
     except (TypeError, KeyError, ValueError):
         raise _unusable(path, "its header does not place the tensors one after another") from None
