@@ -58,7 +58,7 @@ def ensure_vllm_model() -> Path:
     if (target / SUMS).exists() and _sha256(target / SUMS) == pin["sums_sha256"]:
         return target
     gguf = ensure_model()
-    say(f"Converting {gguf.name} for vLLM with transformers; its torch is a download of about 2 GB, which vLLM shares")
+    say(f"Converting {gguf.name} for vLLM with transformers, in an environment of 5 GB that is removed afterwards")
     spare, venv = CACHE / "vllm-model.new", CACHE / "convert-venv"
     for leftover in (spare, venv):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -43,16 +43,19 @@ class ModelFolder:
 
     def holds(self, files: Mapping[str, tuple[Digest, int]], store: Store) -> bool:
         """Tell whether it holds just these files, given as name: (digest, size), as hard links to the store or as sound copies."""
-        if not _is_folder(self.path) or {path.name for path in self.path.iterdir()} != set(files):
+        if not _is_folder(self.path):
             return False
-        linked = same_mount(str(store.root), str(self.path))
-        for name, (digest, size) in files.items():
-            path, stored = self.path / name, store.blob_path(digest)
-            if not _is_file(path) or not stored.is_file():
-                return False
-            if not (path.samefile(stored) if linked else store.is_sound(path, digest, size)):
-                return False
-        return True
+        with explained(f"read {self.path}"):
+            linked = same_mount(str(store.root), str(self.path))
+            return {path.name for path in self.path.iterdir()} == set(files) and all(
+                self._holds_file(name, digest, size, store, linked=linked) for name, (digest, size) in files.items()
+            )
+
+    def _holds_file(self, name: str, digest: Digest, size: int, store: Store, *, linked: bool) -> bool:
+        path, stored = self.path / name, store.blob_path(digest)
+        if not _is_file(path) or not stored.is_file():
+            return False
+        return path.samefile(stored) if linked else store.is_sound(path, digest, size)
 
     def describe(self, noted: Collection[Digest], store: Store) -> dict[str, Any]:
         """Return what is there now, for a person to compare; ``noted`` are the blobs that it is said to use."""
