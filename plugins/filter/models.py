@@ -12,7 +12,14 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, ollama_model_params, vllm_instances
+from ansible_collections.onprem.llm.plugins.plugin_utils.models import (
+    checked_models,
+    each_name,
+    model_questions,
+    ollama_model_params,
+    vllm_instances,
+    vllm_model_params,
+)
 
 
 def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,6 +42,9 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "checked_models": as_filter(checked_models),
+            "each_name": as_filter(each_name),
+            "model_questions": as_filter(model_questions),
             "ollama_model_params": as_filter(ollama_model_params),
             "vllm_instances": as_filter(vllm_instances),
+            "vllm_model_params": as_filter(vllm_model_params),
         }

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.endpoint_replies import
 
 LONGEST_DELAY_S = 60.0
 LONGEST_TIMEOUT_S = 86400.0
+SHORT_BYTES = 200
 REFUSALS = frozenset({"unauthorized", "forbidden"})
 
 
@@ -41,6 +43,11 @@ class Question:
     max_tokens: int = 256
     temperature: float = 0.0
     seed: int | None = None
+
+    @property
+    def wanted(self) -> str:
+        """Return in words what the answer must match."""
+        return f"that matches {self.expect!r}" if self.expect else "in readable words that do not go round in circles"
 
     @property
     def path(self) -> str:
@@ -169,11 +176,22 @@ def ask_once(target: Target, question: Question, timeout: float) -> Answer:
             found = "all of it was thinking" if watch.thought else "no text came"
             advice = "raise max_tokens" if watch.thought else "check the model's template and the engine's log"
             raise reply.error("empty_answer", f"the model {question.model!r} to answer", found, advice)
-        if not re.search(question.expect, answer.text):
-            expected = f"an answer to {question.prompt!r} that matches {question.expect!r}"
+        if not (re.search(question.expect, answer.text) if question.expect else makes_sense(answer.text)):
+            expected = f"an answer to {question.prompt!r} {question.wanted}"
             found = f"the model {question.model!r} said {target.shown(answer.text)}"
             raise reply.error("wrong_answer", expected, found, "check that the model and its engine work, or correct expect")
     return answer
+
+
+def makes_sense(text: str) -> bool:
+    """Tell whether a text of which nothing is known could be an answer: a broken engine speaks in odd characters or in circles.
+
+    At most one character in ten may be unprintable (a cut one may stand at the end), and what is longer than a sentence or two may not
+    shrink to a fifth when it is compressed, as only repetition does.
+    """
+    odd = sum(not (char.isprintable() or char.isspace()) or char == "\ufffd" for char in text)
+    data = text.encode("utf-8", "replace")
+    return odd * 10 <= len(text) and (len(data) < SHORT_BYTES or len(zlib.compress(data)) * 5 >= len(data))
 
 
 def ask(target: Target, question: Question, patience: Patience, sleep: Callable[[float], None] = time.sleep) -> Answer:
@@ -197,6 +215,22 @@ def ask(target: Target, question: Question, patience: Patience, sleep: Callable[
             pause = patience.wait(attempt, exc.retry_after)
         sleep(pause)
         attempt += 1
+
+
+def check_same(target: Target, question: Question, plain: Answer, streamed: Answer) -> None:
+    """Raise EndpointError unless both answers to the question have the same text."""
+    if plain.text == streamed.text:
+        return
+    error = EndpointError(
+        "not_deterministic",
+        f"Asked {target.url(question.path)} twice",
+        f"the same answer to {question.prompt!r} at temperature {question.temperature:g}",
+        f"the model {question.model!r} said {target.shown(plain.text)} in one piece and {target.shown(streamed.text)} streamed",
+        "check that its engine works, or set deterministic to false if the answers of this model may differ",
+        status=streamed.status,
+    )
+    error.attempts = streamed.attempts
+    raise error
 
 
 def ask_in_vain(target: Target, question: Question, patience: Patience, sleep: Callable[[float], None] = time.sleep) -> EndpointError:

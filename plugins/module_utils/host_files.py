@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about paths on this host: free space, and who may pass through."""
+"""Questions about paths and accounts on this host: free space, who may pass through, the number of a user."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import os
 import pwd
 import stat
 from pathlib import Path
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 
 
 def nearest(path: Path) -> Path:
@@ -51,3 +53,17 @@ def _may_pass(folder: Path, uid: int, gids: set[int]) -> bool:
     if state.st_gid in gids:
         return bool(state.st_mode & stat.S_IXGRP)
     return bool(state.st_mode & stat.S_IXOTH)
+
+
+def account_id(text: str | None, kind: str, *, check: bool) -> int:
+    """Return the number of a user or group; -1 if none is asked for, or if check mode runs before it is made."""
+    if not text:
+        return -1
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        return pwd.getpwnam(text).pw_uid if kind == "user" else grp.getgrnam(text).gr_gid
+    except KeyError:
+        if check:
+            return -1
+        raise ModelError(f"The {kind} {text!r} does not exist on this host: create it first, or correct the name.") from None

@@ -13,14 +13,20 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 
 # 64 lower-case hexadecimal digits of a sha256.
 Digest = NewType("Digest", str)
+# The plain name of a file in some folder.
+FileName = NewType("FileName", str)
 
 DIGEST = re.compile(r"(?:sha256[:-])?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 # The parts of a name as Ollama accepts them (types/model/name.go).
 NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,79}", re.ASCII)
 MODEL = TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}", re.ASCII)
 DEFAULT_HOST, DEFAULT_NAMESPACE, DEFAULT_TAG = "registry.ollama.ai", "library", "latest"
+# The files of a model's folder, and the name of that folder as a systemd instance.
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}", re.ASCII)
+INSTANCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,245}", re.ASCII)
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):(.*)", re.ASCII | re.DOTALL)
 PLANNED_SCHEMES = ("hf", "ollama")
+WRITE_SOURCE = "write 'file:' and the absolute path of a GGUF file (for Ollama) or of a folder with safetensors (for vLLM)"
 LONGEST_PATH = 4096
 
 
@@ -50,7 +56,7 @@ class ModelName:
 
 @dataclass(frozen=True)
 class SourceRef:
-    """Where a model comes from: a scheme and what it means there (for ``file`` an absolute path)."""
+    """Where a model comes from: a scheme and what it means there (for ``file`` the absolute path of a file or folder)."""
 
     scheme: str
     path: str
@@ -88,24 +94,41 @@ def as_source(text: str) -> SourceRef:
     """Accept ``file:`` and an absolute path; name the schemes that are yet to come."""
     found = SCHEME.fullmatch(text)
     if not found:
-        hint = f"write 'file:{text}'" if text.startswith("/") else "write 'file:/absolute/path/of/model.gguf'"
+        hint = f"write 'file:{text}'" if text.startswith("/") else WRITE_SOURCE
         raise ModelError(f"A source must start with a scheme such as 'file:', but it is {shown(text)}: {hint}.")
     scheme, path = found.group(1).lower(), found.group(2)
     if scheme in PLANNED_SCHEMES:
-        raise ModelError(
-            f"Sources of the scheme '{scheme}:' are not available yet, but {shown(text)} is one: "
-            f"fetch the GGUF file first and write 'file:/absolute/path/of/model.gguf'."
-        )
+        raise ModelError(f"Sources of the scheme '{scheme}:' are not available yet, but {shown(text)} is one: fetch it and {WRITE_SOURCE}.")
     if scheme != "file":
-        raise ModelError(f"The scheme of the source {shown(text)} is unknown: write 'file:/absolute/path/of/model.gguf'.")
+        raise ModelError(f"The scheme of the source {shown(text)} is unknown: {WRITE_SOURCE}.")
     if path.startswith("///"):
         path = path[2:]
     if not is_safe_path(path) or path.endswith("/"):
         raise ModelError(
-            f"A source 'file:' needs the absolute path of one file, without '..' and control characters, "
+            f"A source 'file:' needs the absolute path of a file or folder, without '..', control characters and a '/' at its end, "
             f"but it is {shown(text)}: give the full path."
         )
     return SourceRef(scheme, path)
+
+
+def as_file_name(text: str, where: str) -> FileName:
+    """Accept the name of a file within a folder: no path, no hidden file, nothing odd."""
+    if not FILE_NAME.fullmatch(text):
+        raise ModelError(
+            f"{where} names the file {shown(text)}, but a file's name must be of letters, digits, '_', '-', '+' and '.', "
+            f"not start with '-' or '.', and be no path: rename it, or leave it out."
+        )
+    return FileName(text)
+
+
+def as_instance(text: str) -> str:
+    """Accept what can be a folder and stand behind the ``@`` of a systemd unit."""
+    if not INSTANCE.fullmatch(text):
+        raise ModelError(
+            f"name must be of letters, digits, '_', '-' and '.', not start with '-' or '.', and be no path, but it is {shown(text)}: "
+            f"use the instance that the filter vllm_instances returns."
+        )
+    return text
 
 
 def as_folder(text: str, where: str) -> str:

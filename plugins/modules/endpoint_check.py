@@ -50,13 +50,28 @@ options:
   expect:
     description:
       - Python regular expression that must be found somewhere in the answer, case counts. V((?i)) at its start turns that off.
-      - Without it any text will do, but there must be some.
+      - Without it the text must only make sense from afar. There must be some, at most one character in ten may be unprintable, and
+        it may not go round in circles (200 bytes or more that can be compressed to less than a fifth). A fluent untruth passes, so
+        give a pattern where you know the answer.
     type: str
     default: ""
   stream:
     description: Whether to ask for the answer token by token.
     type: bool
     default: false
+  both_ways:
+    description:
+      - Ask twice, in one piece and streamed, and fail unless both answers are right. O(stream) does not matter then.
+      - The figures are those of the streamed answer.
+    type: bool
+    default: false
+  deterministic:
+    description:
+      - With O(both_ways=true), whether both answers must be the same text, as they are at O(temperature=0) from a sound engine.
+      - An engine that computes several requests in one batch may round differently and then choose another word. Turn it off for such a
+        model.
+    type: bool
+    default: true
   expect_refusal:
     description:
       - Turn the check around. The endpoint must refuse with status 401 or 403, and an answer is the failure.
@@ -123,6 +138,13 @@ EXAMPLES = r"""
     stream: true
     retries: 5
   register: answer
+
+- name: Ask in one piece and streamed, and compare
+  onprem.llm.endpoint_check:
+    url: http://127.0.0.1:8000
+    model: smollm2-135m-vllm
+    expect: Paris
+    both_ways: true
 
 - name: Tell how fast it was
   ansible.builtin.debug:
@@ -197,18 +219,19 @@ cause:
     - By status, V(unauthorized) (401), V(forbidden) (403), V(path_missing) and V(model_missing) (404), V(rate_limited) (429),
       V(unavailable) (502, 503, 504), V(server_error) (other 5xx), V(unexpected_status).
     - By content, V(not_json), V(wrong_shape), V(too_large), V(cut), V(engine_error), V(empty_answer), V(wrong_answer).
+    - By comparison, V(not_deterministic), with O(both_ways=true) only.
     - V(not_refused), with O(expect_refusal=true) only.
   returned: always
   type: str
   sample: ""
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Patience, Question, ask, ask_in_vain
+from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Patience, Question, ask, ask_in_vain, check_same
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import EndpointError, as_target
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -218,6 +241,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "prompt": {"type": "str", "default": "What is the capital of France?"},
     "expect": {"type": "str", "default": ""},
     "stream": {"type": "bool", "default": False},
+    "both_ways": {"type": "bool", "default": False},
+    "deterministic": {"type": "bool", "default": True},
     "expect_refusal": {"type": "bool", "default": False},
     "api_key": {"type": "str", "default": "", "no_log": True},
     "ca_path": {"type": "path", "default": ""},
@@ -251,8 +276,12 @@ def check(params: dict[str, Any]) -> dict[str, Any]:
         who = "with this key" if target.key else "without a key"
         msg = f"{target.url(question.path)} refuses a request {who} with status {refusal.status}."
         return {"msg": msg, "status": refusal.status, "cause": refusal.cause, "attempts": refusal.attempts}
-    answer = ask(target, question, patience)
-    return {"msg": answer.sentence(question), "cause": "", **asdict(answer)}
+    questions = [replace(question, stream=stream) for stream in ((False, True) if params["both_ways"] else (question.stream,))]
+    answers = [ask(target, asked, patience) for asked in questions]
+    if params["deterministic"]:
+        check_same(target, question, answers[0], answers[-1])
+    told = " ".join(answer.sentence(asked) for answer, asked in zip(answers, questions))
+    return {"msg": told, "cause": "", **asdict(answers[-1])}
 
 
 def main() -> None:

@@ -171,13 +171,12 @@ actions:
   elements: str
 """
 
-import grp
-import pwd
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_plan import Plan, Request, plan_model
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_model_name, as_source
@@ -197,20 +196,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "owner": {"type": "str"},
     "group": {"type": "str"},
 }
-
-
-def account_id(text: str | None, kind: str, *, check: bool) -> int:
-    """Return the number of a user or group; -1 if none is asked for, or if check mode runs before it is made."""
-    if not text:
-        return -1
-    if text.isascii() and text.isdigit():
-        return int(text)
-    try:
-        return pwd.getpwnam(text).pw_uid if kind == "user" else grp.getgrnam(text).gr_gid
-    except KeyError:
-        if check:
-            return -1
-        raise ModelError(f"The {kind} {text!r} does not exist on this host: create it first, or correct the name.") from None
 
 
 def request_of(params: dict[str, Any], *, check: bool) -> Request:

@@ -6,19 +6,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_model_name, as_source, shown
+from ansible_collections.onprem.llm.plugins.module_utils.names import WRITE_SOURCE, as_digest, as_model_name, as_source, shown
 
 ENGINES = ("ollama", "vllm")
 STATES = ("present", "absent")
 ADVICE = {"instance": "rename one of them", "port": "give one of them another port"}
+# What only Ollama can be given, and what to do for vLLM.
+NOT_VLLM = {
+    "template": "set options.chat_template to a file on the host, or put chat_template.jinja into the folder",
+    "system": "let clients send the system prompt, or write it into the chat template",
+}
 LARGEST_CONTEXT, MOST_USERS, LAST_PORT = 1 << 24, 1 << 20, 65535
-# The port of the first vLLM model, unless the role is told another.
-VLLM_PORT = 8000
+# The port of Ollama and that of the first vLLM model, unless the roles are told others.
+OLLAMA_PORT, VLLM_PORT = 11434, 8000
 
 
 def _text(value: Any) -> str:
@@ -119,14 +124,27 @@ def _check_meaning(entry: dict[str, Any]) -> None:
     if entry["port"] is not None and entry["engine"] != "vllm":
         raise ModelError("port is for the engine vllm, where each model has a service of its own: leave it out.")
     if entry["state"] == "present" and not entry["source"]:
-        raise ModelError("source is missing: write 'file:/absolute/path/of/model.gguf', or 'state: absent' to remove the model.")
+        raise ModelError(f"source is missing: {WRITE_SOURCE}, or 'state: absent' to remove the model.")
     if entry["source"]:
         entry["source"] = str(as_source(entry["source"]))
     if entry["sha256"]:
         entry["sha256"] = str(as_digest(entry["sha256"]))
     if entry["engine"] == "ollama":
         checked_settings(entry["template"], entry["system"], entry["license"], parameters_of(entry))
+    else:
+        _check_vllm(entry)
     _check_expect(entry["expect"])
+
+
+def _check_vllm(entry: Mapping[str, Any]) -> None:
+    for key, instead in NOT_VLLM.items():
+        if entry[key]:
+            raise ModelError(f"{key} is for the engine ollama: for vLLM {instead}.")
+    if entry["source"].lower().endswith(".gguf"):
+        raise ModelError(
+            f"vLLM loads a folder with safetensors, config and tokenizer, but source is the GGUF file {shown(entry['source'])}: "
+            f"name such a folder, or set 'engine: ollama'."
+        )
 
 
 def vllm_instances(models: Any, port: int = VLLM_PORT) -> list[dict[str, Any]]:
@@ -165,12 +183,40 @@ def parameters_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _check_expect(expect: Mapping[str, Any]) -> None:
     if not expect:
         return
-    if set(expect) != {"prompt", "pattern"} or not all(isinstance(value, str) and value for value in expect.values()):
-        raise ModelError("expect must have the two texts 'prompt' and 'pattern' and nothing else: complete it, or leave it out.")
+    asked = {key: value for key, value in expect.items() if key != "deterministic"}
+    if asked and (set(asked) != {"prompt", "pattern"} or not all(isinstance(value, str) and value for value in asked.values())):
+        raise ModelError(
+            "expect must have the two texts 'prompt' and 'pattern', and may have 'deterministic', and nothing else: "
+            "complete it, or leave it out."
+        )
+    if not isinstance(expect.get("deterministic", True), bool):
+        raise ModelError(f"expect.deterministic must be true or false, but it is {shown(repr(expect['deterministic']))}: correct it.")
+    if not asked:
+        return
     try:
         re.compile(expect["pattern"])
     except re.error as exc:
         raise ModelError(f"expect.pattern {shown(expect['pattern'])} is no regular expression ({exc}): correct it.") from None
+
+
+def model_questions(
+    models: Any, gateway_url: str, engines: Sequence[str], ollama_port: int = OLLAMA_PORT, vllm_port: int = VLLM_PORT
+) -> list[dict[str, Any]]:
+    """Return what to ask to verify the models that are present: url, model, deterministic and, where expected, prompt and pattern.
+
+    A gateway answers for all models; where there is none (an empty URL), the engines of a host are asked on their own ports.
+    """
+    entries = [{**entry, "port": ollama_port} for entry in checked_models(models, "ollama")] + vllm_instances(models, int(vllm_port))
+    asked = [entry for entry in entries if entry["state"] == "present" and (gateway_url or entry["engine"] in engines)]
+    return [
+        {"url": gateway_url or f"http://127.0.0.1:{entry['port']}", "model": entry["name"], "deterministic": True, **entry["expect"]}
+        for entry in asked
+    ]
+
+
+def each_name(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return checked entries so that each alias has one of its own: for Ollama it is one more model of the same blobs."""
+    return [{**entry, "name": name, "aliases": []} for entry in entries for name in (entry["name"], *entry["aliases"])]
 
 
 def ollama_model_params(
@@ -181,4 +227,15 @@ def ollama_model_params(
         raise ModelError(f"The model {shown(str(entry.get('name')))} is not one of Ollama: pass what checked_models('ollama') returned.")
     params = {key: entry[key] for key in ("name", "state", "source", "sha256", "template", "system", "license")}
     params.update(parameters=parameters_of(entry), models_dir=models_dir, store=store, owner=owner, group=group)
+    return {key: value for key, value in params.items() if value not in (None, "")}
+
+
+def vllm_model_params(
+    entry: Mapping[str, Any], models_dir: str, store: str, owner: str | None = None, group: str | None = None
+) -> dict[str, Any]:
+    """Return the parameters of the module ``vllm_model`` for an entry that ``vllm_instances`` returned."""
+    if entry.get("engine") != "vllm" or "instance" not in entry:
+        raise ModelError(f"The model {shown(str(entry.get('name')))} has no instance of vLLM: pass what vllm_instances returned.")
+    params = {key: entry[key] for key in ("state", "source", "sha256")}
+    params.update(name=entry["instance"], models_dir=models_dir, store=store, owner=owner, group=group)
     return {key: value for key, value in params.items() if value not in (None, "")}

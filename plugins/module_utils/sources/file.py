@@ -54,6 +54,11 @@ class FileSource:
             ) from None
         except OSError as exc:
             raise ModelError(f"Cannot read the GGUF file {path}: {exc.strerror}. Correct the source '{self.ref}'.") from exc
+        if stat.S_ISDIR(status.st_mode):
+            raise ModelError(
+                f"The source '{self.ref}' is a folder, but Ollama takes one GGUF file: name the file itself, "
+                f"or set 'engine: vllm' if the folder holds safetensors."
+            )
         if not stat.S_ISREG(status.st_mode):
             raise ModelError(f"The source '{self.ref}' must be one GGUF file, but it is not a regular file: name the file itself.")
         stamp = Stamp.of(path)

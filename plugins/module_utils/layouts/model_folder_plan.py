@@ -1,0 +1,242 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides what must happen for a folder to hold, or not to hold, a model for vLLM; then does exactly that.
+
+``plan_folder`` writes nothing. Check mode, the diff and the real run all come from the plan it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder import ModelFolder, make_folder, remove
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, SourceRef
+from ansible_collections.onprem.llm.plugins.module_utils.sources import folder_of
+from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
+    SUMS,
+    Folder,
+    FolderFile,
+    FolderSource,
+    read_folder,
+    read_sums,
+)
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
+from ansible_collections.onprem.llm.plugins.module_utils.store import Need, Store, check_space, same_mount, wrong_digest
+
+LAYOUT = "vllm"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A folder that shall hold a model (with a source) or be gone (without)."""
+
+    name: str
+    models_dir: str
+    source: SourceRef | None = None
+    # The digest of the source's SHA256SUMS.
+    pinned: Digest | None = None
+    # Who owns the folders that are made; -1: whoever runs this.
+    owner: tuple[int, int] = (-1, -1)
+
+    @property
+    def ref(self) -> tuple[str, str]:
+        """Return how the store knows this use of a model."""
+        return (LAYOUT, f"{self.models_dir}\n{self.name}")
+
+
+@dataclass
+class Plan:
+    """What is, what shall be, and the steps between."""
+
+    request: Request
+    store: Store
+    target: ModelFolder
+    source: FolderSource | None = None
+    folder: Folder | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    bytes_copied: int = 0
+    # The steps.
+    ingest: list[tuple[str, FolderFile]] = field(default_factory=list)
+    make: bool = False
+    lay: str = ""
+    own: bool = False
+    leftovers: list[Path] = field(default_factory=list)
+    free: list[Digest] = field(default_factory=list)
+    ref: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything would be done."""
+        return bool(self.actions)
+
+    @property
+    def actions(self) -> list[str]:
+        """Say in words what would be done, in the order in which it is done."""
+        path = self.target.path
+        said = [f"{how} {file.path} into the store" for how, file in self.ingest]
+        said += [f"make {self.target.above}"] if self.make else []
+        said += [f"remove {leftover}" for leftover in self.leftovers]
+        said += [f"{self.lay} {path}"] if self.lay else []
+        said += [f"change the owner of {path}"] if self.own else []
+        said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
+        said += [f"{'note' if self.folder else 'forget'} in the store that {path} uses its blobs"] if self.ref else []
+        return said
+
+    @property
+    def learned(self) -> bool:
+        """Tell whether hashing found out what later runs should remember, though nothing has to change."""
+        return not all(self.store.stamps.is_written(key) for key in self._keys())
+
+    @property
+    def digests(self) -> dict[str, Digest]:
+        """Return what the folder shall hold: the digests by name."""
+        return {file.name: file.digest for file in self.folder.files if file.digest} if self.folder else {}
+
+    def _keys(self) -> list[str]:
+        if not self.folder:
+            return []
+        read = [file.path for file in (*self.folder.files, *self.folder.others)]
+        stored = [str(self.store.blob_path(digest)) for digest in sorted(set(self.digests.values()))]
+        return [*read, *stored, *(str(self.target.path / name) for name in self.digests)]
+
+    def diff(self) -> dict[str, str]:
+        """Return the difference as Ansible shows it; both sides are equal where nothing changes."""
+        before, after = (json.dumps(side, indent=2, sort_keys=True) + "\n" if side else "" for side in (self.before, self.after))
+        header = str(self.target.path)
+        return {"before_header": header, "after_header": header, "before": before, "after": after}
+
+    def apply(self) -> None:
+        """Do it: the store first, then the folder; what is no longer used goes last."""
+        self.bytes_copied = 0
+        if self.ref:
+            # Until the end the folder uses both what it had and what it gets.
+            self.store.set_ref(*self.request.ref, {*self.store.ref(*self.request.ref), *self.digests.values()})
+        for how, file in self.ingest:
+            self._take_in(how, file)
+        with explained(f"write {self.target.above}"):
+            self._lay_out()
+        self.store.remove(self.free)
+        if self.ref:
+            self.store.set_ref(*self.request.ref, set(self.digests.values()))
+        for key in self._keys():
+            self.store.write_stamp(key)
+
+    def _take_in(self, how: str, file: FolderFile) -> None:
+        if not self.source or not file.digest:
+            raise ModelError(f"{file.path} was not read before it was to be stored: this is a defect, please report it.")
+        if how != "link" or not self.store.link(file.path, file.digest, file.stamp):
+            self.bytes_copied += self.store.copy(self.source.open(file), file.path, file.digest)
+            self.store.stamps.hold(file.path, Memory(file.stamp, file.digest, {}))
+
+    def _lay_out(self) -> None:
+        if self.make:
+            make_folder(self.target.above, self.request.owner)
+        for path in self.leftovers:
+            remove(path)
+        if self.lay and self.folder:
+            self.bytes_copied += self.target.replace(self.digests, self.store, self.request.owner)
+        elif self.lay:
+            self.target.remove()
+        if self.own:
+            os.chown(self.target.path, *self.request.owner)
+
+
+def plan_folder(request: Request, store: Store, *, check: bool = False) -> Plan:
+    """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price."""
+    plan = Plan(request, store, ModelFolder(request.models_dir, request.name))
+    noted = store.ref(*request.ref)
+    plan.before = plan.target.describe(noted, store)
+    if request.source:
+        _plan_files(plan, request.source, check)
+        _plan_layout(plan)
+    elif plan.target.exists:
+        plan.lay = "remove"
+    used = set(plan.digests.values())
+    plan.leftovers = plan.target.leftovers
+    plan.ref = noted != used
+    plan.free = store.unused(noted - used, without=request.ref)
+    _show(plan, "leftovers", [str(path) for path in plan.leftovers], [])
+    _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
+    if not plan.lay:
+        _show(plan, "noted in the store", sorted(noted), sorted(used))
+    return plan
+
+
+def _plan_files(plan: Plan, ref: SourceRef, check: bool) -> None:
+    request, store = plan.request, plan.store
+    source = folder_of(ref, store.stamps)
+    # The medium may be gone: the digest says that it is not needed any more.
+    folder = _stored_folder(store, request.pinned) if request.pinned and not source.is_there else None
+    folder = folder or source.manifest(request.pinned)
+    files = [_known(plan, source, file, check) for file in folder.files]
+    for file in (*files, *(source.hashed(other) for other in folder.others)):
+        if file.expected and file.digest and file.digest != file.expected:
+            raise wrong_digest(file.path, file.expected, file.digest)
+    plan.source, plan.folder = source, replace(folder, files=tuple(files))
+    missing = {file.digest: file for file in files if file.digest and not store.holds(file.digest, file.size)}
+    plan.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing.values()]
+    if plan.ingest and not folder.has_list:
+        plan.warnings.append(
+            f"{folder.path} has no {SUMS}, so its files are trusted as they are now, at first sight: "
+            f"add a list that was made where the model comes from, to be told of damage."
+        )
+
+
+def _known(plan: Plan, source: FolderSource, file: FolderFile, check: bool) -> FolderFile:
+    """Return the file with its digest. Weights that must be copied and are in the list are hashed on the way, not twice."""
+    later = file.is_weights and not (file.digest or check or plan.store.can_link(file.path))
+    if later and file.expected and not plan.store.holds(file.expected, file.size):
+        return replace(file, digest=file.expected)
+    return source.hashed(file)
+
+
+def _stored_folder(store: Store, pinned: Digest) -> Folder | None:
+    """Return the folder whose list has that digest from the store alone, if all of it is there."""
+    listing = store.blob_path(pinned)
+    if not listing.is_file() or not store.holds(pinned, listing.stat().st_size):
+        return None
+    stored = {name: store.blob_path(digest) for name, digest in read_sums(listing).items()}
+    try:
+        return read_folder(str(listing), {SUMS: listing, **{n: path for n, path in stored.items() if path.exists()}}, pinned, store.stamps)
+    except ModelError:
+        # Not all of it is stored, so the folder itself is needed, and its absence is what there is to say.
+        return None
+
+
+def _plan_layout(plan: Plan) -> None:
+    if not plan.folder:
+        return
+    request, store, files = plan.request, plan.store, plan.folder.files
+    plan.make = not plan.target.above.is_dir()
+    if plan.ingest or not plan.target.holds({file.name: (plan.digests[file.name], file.size) for file in files}, store):
+        plan.lay = "replace" if plan.target.exists else "lay out"
+    crossing = bool(plan.lay) and not same_mount(str(store.root), request.models_dir)
+    needs = [
+        Need(str(store.root), sum(file.size for how, file in plan.ingest if how == "copy")),
+        Need(request.models_dir, sum(file.size for file in files) if crossing else 0),
+    ]
+    check_space(needs)
+    plan.bytes_copied = sum(need.size for need in needs)
+    plan.after = {"files": {name: f"sha256:{digest}" for name, digest in plan.digests.items()}}
+    if plan.before:
+        _show(plan, "missing in the store", [f"sha256:{file.digest}" for _how, file in plan.ingest], [])
+    if plan.target.exists and not plan.lay:
+        status = plan.target.path.stat()
+        found = (status.st_uid, status.st_gid)
+        plan.own = any(wanted not in {-1, owner} for wanted, owner in zip(request.owner, found))
+        _show(plan, "owner", list(found) if plan.own else [], list(request.owner) if plan.own else [])
+
+
+def _show(plan: Plan, what: str, before: Any, after: Any) -> None:
+    """Add what the files do not tell to the diff; nothing where there is nothing."""
+    if before != after:
+        plan.before.update({what: before} if before else {})
+        plan.after.update({what: after} if after else {})
