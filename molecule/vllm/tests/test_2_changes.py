@@ -37,8 +37,8 @@ def test_options_of_one_model_restart_that_model_only(engine: Engine) -> None:
         ({"llm_models": models(options={"max_num_seqs": "many"})}, "many"),
         ({"llm_models": models(options={"port": 9000})}, "port"),
         ({"llm_models": models(options={"dtype": "float8"})}, "float8"),
-        ({"llm_models": models(source="file:/srv/in/no-such-folder")}, "/srv/in/no-such-folder"),
-        ({"llm_models": models(source="file:/srv/in/SmolLM2-135M-Instruct.Q4_1.gguf")}, "folder"),
+        ({"llm_models": models(source="file:/srv/in/no-such-folder", sha256="")}, "/srv/in/no-such-folder"),
+        ({"llm_models": models(source="file:/srv/in/SmolLM2-135M-Instruct.Q4_1.gguf", sha256="")}, "folder"),
         ({"llm_models": models(sha256="0" * 64)}, "0000000"),
         ({"llm_models": models(port=8000)}, "same port"),
         ({"vllm_variant": "cuda"}, "GPU"),
@@ -62,7 +62,7 @@ def test_a_truncated_shard_is_refused(host: Host, engine: Engine) -> None:
     )
     try:
         before = everything(host)
-        run = engine.attempt(llm_models=models(source="file:/srv/cut"))
+        run = engine.attempt(llm_models=models(source="file:/srv/cut", sha256=""))
         assert run.returncode != 0 and "model.safetensors" in run.stdout, run.stdout
         assert everything(host) == before
     finally:
