@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import time
 from typing import Any
 
 import openai
@@ -116,6 +117,7 @@ def test_health(gateway: Gateway) -> None:
 
 def test_the_log_names_models_and_no_text(host: Host, gateway: Gateway) -> None:
     gateway.http().post("/v1/chat/completions", json={"model": 'x"\n{"evil":1}', "messages": MESSAGES})
+    time.sleep(2)  # nginx writes its log once a second
     lines = [json.loads(line) for line in host.check_output("cat /var/log/nginx/llm.access.log").splitlines()]
     assert {OLLAMA, VLLM} <= {line["model"] for line in lines}
     assert not re.search(r"evil|capital of France|only-for-test-hosts", json.dumps(lines))
