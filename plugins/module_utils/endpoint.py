@@ -27,6 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.endpoint_replies import
 
 LONGEST_DELAY_S = 60.0
 LONGEST_TIMEOUT_S = 86400.0
+# Too little text to tell by compression whether it repeats itself.
 SHORT_BYTES = 200
 REFUSALS = frozenset({"unauthorized", "forbidden"})
 
