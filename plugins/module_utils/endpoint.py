@@ -27,6 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.endpoint_replies import
 
 LONGEST_DELAY_S = 60.0
 LONGEST_TIMEOUT_S = 86400.0
+# Too little text to tell by compression whether it repeats itself.
 SHORT_BYTES = 200
 REFUSALS = frozenset({"unauthorized", "forbidden"})
 
@@ -176,22 +177,29 @@ def ask_once(target: Target, question: Question, timeout: float) -> Answer:
             found = "all of it was thinking" if watch.thought else "no text came"
             advice = "raise max_tokens" if watch.thought else "check the model's template and the engine's log"
             raise reply.error("empty_answer", f"the model {question.model!r} to answer", found, advice)
-        if not (re.search(question.expect, answer.text) if question.expect else makes_sense(answer.text)):
+        fault = fault_of(answer.text, question.expect)
+        if fault:
             expected = f"an answer to {question.prompt!r} {question.wanted}"
-            found = f"the model {question.model!r} said {target.shown(answer.text)}"
+            found = f"the model {question.model!r} said {target.shown(answer.text)}, which {fault}"
             raise reply.error("wrong_answer", expected, found, "check that the model and its engine work, or correct expect")
     return answer
 
 
-def makes_sense(text: str) -> bool:
-    """Tell whether a text of which nothing is known could be an answer: a broken engine speaks in odd characters or in circles.
+def fault_of(text: str, expect: str) -> str:
+    """Say why a text is no answer, or nothing. Without a pattern it must only make sense from afar.
 
-    At most one character in ten may be unprintable (a cut one may stand at the end), and what is longer than a sentence or two may not
-    shrink to a fifth when it is compressed, as only repetition does.
+    A broken engine speaks in odd characters or in circles. So at most one character in ten may be unprintable (a cut one may stand at the
+    end), and what is longer than a sentence or two may not shrink to a fifth when it is compressed, as only repetition does.
     """
+    if expect:
+        return "" if re.search(expect, text) else "does not match"
     odd = sum(not (char.isprintable() or char.isspace()) or char == "\ufffd" for char in text)
+    if odd * 10 > len(text):
+        return f"has {odd} unprintable characters among {len(text)}"
     data = text.encode("utf-8", "replace")
-    return odd * 10 <= len(text) and (len(data) < SHORT_BYTES or len(zlib.compress(data)) * 5 >= len(data))
+    if len(data) >= SHORT_BYTES and len(zlib.compress(data)) * 5 < len(data):
+        return f"goes round in circles over {len(text)} characters"
+    return ""
 
 
 def ask(target: Target, question: Question, patience: Patience, sleep: Callable[[float], None] = time.sleep) -> Answer:

@@ -181,8 +181,6 @@ def parameters_of(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_expect(expect: Mapping[str, Any]) -> None:
-    if not expect:
-        return
     asked = {key: value for key, value in expect.items() if key != "deterministic"}
     if asked and (set(asked) != {"prompt", "pattern"} or not all(isinstance(value, str) and value for value in asked.values())):
         raise ModelError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Answer, Patience, Question, ask, ask_in_vain, makes_sense
+from ansible_collections.onprem.llm.plugins.module_utils.endpoint import Answer, Patience, Question, ask, ask_in_vain, fault_of
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import HEALING, EndpointError, as_target
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_http import LARGEST_REPLY, LONGEST_LINE
 from ansible_collections.onprem.llm.plugins.modules.endpoint_check import ARGUMENT_SPEC, check
@@ -161,8 +161,20 @@ FAILURES: list[tuple[str, bytes, dict[str, Any], str, list[str]]] = [
     ("empty", captured("ollama_empty"), {"api": "ollama"}, "empty_answer", [MODEL, "no text came"]),
     ("null", scripted(200, {"choices": [{"message": {"content": None}}]}), {}, "empty_answer", ["no text came"]),
     ("blanks", scripted(200, {"choices": [{"message": {"content": " \n"}}]}), {"expect": ""}, "empty_answer", ["no text came"]),
-    ("circles", said("The capital. " * 60), {"expect": ""}, "wrong_answer", ["capital of France?' in readable words that do not go round"]),
-    ("odd characters", said("\x01\ufffd\x02 Paris"), {"expect": ""}, "wrong_answer", ["in readable words", "Paris"]),
+    (
+        "circles",
+        said("The capital. " * 60),
+        {"expect": ""},
+        "wrong_answer",
+        ["in readable words", "goes round in circles"],
+    ),
+    (
+        "odd characters",
+        said("\x01\ufffd\x02 Paris"),
+        {"expect": ""},
+        "wrong_answer",
+        ["Paris', which has 3 unprintable"],
+    ),
     ("only thinking", scripted(200, {"choices": [{"message": {"reasoning": "Hm"}}]}), {}, "empty_answer", ["thinking", "raise max_tokens"]),
     ("empty stream", scripted(200, b"data: [DONE]\n\n", SSE), {"stream": True}, "empty_answer", ["no text came"]),
     ("wrong", captured("openai_plain"), {"expect": "Rome"}, "wrong_answer", ["capital of France?'", "'Rome'", PARIS, MODEL]),
@@ -467,25 +479,26 @@ FLUENT = (
 
 
 @pytest.mark.parametrize(
-    ("text", "sense"),
+    ("text", "fault"),
     [
-        ("Paris.", True),
-        ("\ud30c\ub9ac\uc785\ub2c8\ub2e4. \U0001f642", True),
-        ("no no no no", True),
-        (FLUENT, True),
-        (FLUENT + "\ufffd", True),
-        ("| a | b |\n|---|---|\n" + "".join(f"| {number} | {number**3} |\n" for number in range(40)), True),
-        (", ".join(str(number) for number in range(1, 100)), True),
-        ("Paris " * 60, False),
-        ("L'Etoile, la Marseillaise, " * 20, False),
-        (FLUENT * 8, False),
-        ("\ud30c\ub9ac" * 100, False),
-        ("\0\1\2", False),
-        ("\ufffd" * 9, False),
+        ("Paris.", ""),
+        ("\ud30c\ub9ac\uc785\ub2c8\ub2e4. \U0001f642", ""),
+        ("no no no no", ""),
+        (FLUENT, ""),
+        (FLUENT + "\ufffd", ""),
+        ("| a | b |\n|---|---|\n" + "".join(f"| {number} | {number**3} |\n" for number in range(40)), ""),
+        (", ".join(str(number) for number in range(1, 100)), ""),
+        ("Paris " * 60, "circles over 360 characters"),
+        ("L'Etoile, la Marseillaise, " * 20, "circles"),
+        (FLUENT * 8, "circles"),
+        ("\ud30c\ub9ac" * 100, "circles"),
+        ("\0\1\2", "3 unprintable characters among 3"),
+        ("\ufffd" * 9, "unprintable"),
     ],
 )
-def test_a_text_of_which_nothing_is_known(text: str, sense: bool) -> None:
-    assert makes_sense(text) is sense
+def test_a_text_of_which_nothing_is_known(text: str, fault: str) -> None:
+    found = fault_of(text, "")
+    assert fault in found and bool(found) is bool(fault)
 
 
 def test_both_ways_are_two_requests_that_agree() -> None:
