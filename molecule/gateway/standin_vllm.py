@@ -69,9 +69,10 @@ class Engine(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         """Answer a chat."""
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(raw)
         seen.clear()
-        seen.update(line=self.requestline, headers=dict(self.headers), body=body)
+        seen.update(line=self.requestline, headers=dict(self.headers), length=len(raw), body=body if len(raw) < 10000 else None)
         prompt = body["messages"][-1]["content"] if "messages" in body else ""
         if prompt == "refuse":
             self.say(REFUSAL, 400)
