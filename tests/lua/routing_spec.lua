@@ -70,6 +70,18 @@ describe("a body", function()
         assert.are.equal("/api/show", decide(SHOW, '{"model":"llama"}', "/api/show").path)
     end)
 
+    for _, content in ipairs({ "1", "null", '"x"', "[1]", '[{"role":1}]', '{"role":"user"}' }) do
+        it("is told that these are no messages: " .. content, function()
+            assert.are.equal(400, decide(CHAT, ('{"model":"opt","messages":%s}'):format(content), "/api/chat").status)
+        end)
+    end
+
+    it("is told that a number is too large", function()
+        local decision = decide(CHAT, '{"model":"opt","prompt":"x","options":{"temperature":1e999}}', "/api/chat")
+        assert.are.equal(400, decision.status)
+        assert.is_truthy(decision.body:find("a number is too large", 1, true))
+    end)
+
     it("is told what cannot be translated", function()
         local decision = decide(CHAT, '{"model":"opt","messages":[{"role":"user","content":"x"}],"tools":[{}, 1]}', "/api/chat")
         assert.are.equal(400, decision.status)

@@ -41,6 +41,8 @@ describe("a request of Ollama's", function()
         { "chat", { messages = {} }, "'messages' must be" },
         { "chat", { messages = { { role = "user" } } }, "'role' and 'content'" },
         { "chat", { messages = { "x" } }, "'role' and 'content'" },
+        { "chat", { messages = { 1 } }, "'role' and 'content'" },
+        { "chat", { messages = { cjson.null } }, "'role' and 'content'" },
         { "chat", { messages = { { role = "user", content = "x", images = { "aaaa" } } } }, "no images" },
         { "chat", { messages = HI, tools = { {} } }, "'tools' cannot" },
         { "chat", { messages = HI, format = "json" }, "'format' cannot" },

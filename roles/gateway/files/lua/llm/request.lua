@@ -27,6 +27,7 @@ local function messages_of(body)
         return nil, "'messages' must be a list with at least one message"
     end
     for place, message in ipairs(body.messages) do
+        message = type(message) == "table" and message or {}
         local role, content = text_of(message.role), text_of(message.content)
         if not role or not content then
             return nil, "each message must have the texts 'role' and 'content'"

@@ -47,7 +47,11 @@ function routing.decide(tables, route, path, body)
         if not translated then
             return refuse("untranslatable", name, engine.title, stream)
         end
-        return { model = model, path = CHAT, body = cjson.encode(translated), form = form, stream = stream }
+        local writable, sent = pcall(cjson.encode, translated)
+        if not writable then
+            return refuse("untranslatable", name, engine.title, "a number is too large")
+        end
+        return { model = model, path = CHAT, body = sent, form = form, stream = stream }
     end
     -- The engine is sent the table's name: it need not know aliases, and cannot read a name in another way than we do.
     local sent
