@@ -1,6 +1,6 @@
 """``make bench-demo``: seconds from ``make demo`` in a fresh clone with empty caches to the first token, and of a second run.
 
-The clone, its caches, the images and the volume of downloaded packages are new; the Docker engine stays if there is one
+The clone, its caches, the image and the volume of downloaded packages are new; the Docker engine stays if there is one
 (installing it took 12 to 15 s where there was none). Goals: 180 s, then 25 s with no task changed.
 """
 
@@ -47,7 +47,7 @@ def changed(output: str) -> int:
 
 def main() -> None:
     """Measure and print the last line."""
-    subprocess.run([sys.executable, "-m", "tools.testbed", "forget"], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "tools.testbed", "forget", "forky"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory(prefix="bench-demo-") as spare:
         clone = Path(spare) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)

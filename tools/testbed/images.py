@@ -52,9 +52,10 @@ def ensure(image: str) -> str:
     return tag
 
 
-def remove_all() -> None:
-    """Remove every image this project built."""
+def remove_all(image: str = "") -> None:
+    """Remove what this project built: every version of ``image``, or of all."""
     names = run("docker", "images", "--format", "{{.Repository}}:{{.Tag}}", REPOSITORY, quiet=True).split()
+    names = [name for name in names if name.startswith(f"{REPOSITORY}:{image}")]
     if names:
         run("docker", "rmi", "--force", *names, quiet=True)
 

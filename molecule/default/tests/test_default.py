@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-import httpx
+import httpx2
 import pytest
 from molecule_client import MODEL, Gateway, changed, exposure, listeners_off_loopback, playbook
 from testinfra.host import Host
@@ -29,8 +29,8 @@ def test_an_unlisted_path_404(gateway: Gateway) -> None:
 
 
 def test_a_client_that_does_not_know_the_ca_refuses(gateway: Gateway) -> None:
-    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-        httpx.get(f"{gateway.url}/health", verify=ssl.create_default_context())
+    with pytest.raises(httpx2.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        httpx2.get(f"{gateway.url}/health", verify=ssl.create_default_context())
 
 
 def test_nothing_but_the_gateway_listens_off_loopback(host: Host) -> None:

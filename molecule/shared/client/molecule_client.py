@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import openai
 import yaml
 from testinfra.host import Host
@@ -39,10 +39,10 @@ class Gateway:
         """Return a context that trusts the exported certificate authority only."""
         return ssl.create_default_context(cafile=str(self.ca))
 
-    def http(self, key: str | None = KEY) -> httpx.Client:
+    def http(self, key: str | None = KEY) -> httpx2.Client:
         """Return a plain HTTP client, with ``key`` unless it is None."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.url, headers=headers, verify=self.context(), timeout=60)
+        return httpx2.Client(base_url=self.url, headers=headers, verify=self.context(), timeout=60)
 
     def openai(self, key: str = KEY) -> openai.OpenAI:
         """Return the stock OpenAI client."""
