@@ -5,10 +5,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV := $(CURDIR)/.tooling/bin/uv
 TESTBED := python3 -m tools.testbed
 
-.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop bench-vllm
+.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop bench-vllm bench-gateway bench-streams
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Install Ansible into .venv and link this checkout as the collection onprem.llm
 	@tools/setup.sh
@@ -51,6 +51,14 @@ bench-noop:  ## Time of site.yml where nothing is to do
 bench-vllm:  ## Time from a base image to the first answer of vLLM on the CPU, with an empty and a warm cache
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.vllm
+
+bench-gateway:  ## What the gateway costs, against plain nginx
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.gateway
+
+bench-streams:  ## 200 open streams over three reloads of nginx
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.streams
 
 clean: demo-clean  ## Remove everything that is not in git
 	@chmod -R u+w .cache 2> /dev/null; rm -rf .cache .collections .tooling .venv .pytest_cache .mypy_cache .ruff_cache .ansible

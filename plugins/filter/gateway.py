@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters of the role ``gateway``: see ``plugin_utils/gateway.py`` and ``plugin_utils/gateway_tls.py``."""
+"""Filters of the role ``gateway``: see ``plugin_utils/gateway*.py``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
     gateway_host_problems,
     gateway_probe,
     gateway_problems,
-    gateway_routes,
 )
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_routes import gateway_routes, gateway_upstreams
 from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_tls import gateway_certificate_plan, gateway_given_problems, gateway_sans
 
 
@@ -30,4 +30,5 @@ class FilterModule:
             "gateway_problems": gateway_problems,
             "gateway_routes": gateway_routes,
             "gateway_sans": gateway_sans,
+            "gateway_upstreams": gateway_upstreams,
         }

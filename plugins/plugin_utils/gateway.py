@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_routes import gateway_upstreams, model_problems
+
 KEY_LENGTH = 32
 # What an Authorization header can carry after "Bearer" (RFC 6750, section 2.1).
 KEY = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-UPSTREAM_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+UPSTREAM_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 HOST_NAME = re.compile(r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 PLAIN_PATH = re.compile(r"/[^\s;{}\"'$]+")
 RESERVED_NAME = "anonymous"
@@ -42,12 +45,13 @@ def gateway_problems(inputs: Mapping[str, Any]) -> list[str]:
     """Return one sentence (str) for each input that cannot work. No sentence repeats a key.
 
     ``inputs`` holds the role's inputs without their prefix, ``system`` (dict of os_family, distribution, version) and
-    ``engines`` (the engines that the role knows).
+    ``engines`` (the engines that the role knows) and ``models`` (the list ``llm_models``).
     """
     return [
         *_system_problems(inputs["system"]),
         *_key_problems(inputs["keys"], inputs["allow_anonymous"]),
-        *_upstream_problems(inputs["upstreams"], inputs["engines"]),
+        *_upstream_problems(inputs),
+        *_model_problems(inputs),
         *_address_problems(inputs),
         *_tls_problems(inputs),
         *_number_problems(inputs),
@@ -80,16 +84,6 @@ def gateway_host_problems(probe: Mapping[str, Any], listen: Sequence[str], port:
                 )
                 break
     return problems
-
-
-def gateway_routes(upstreams: Sequence[Mapping[str, Any]], engines: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the route table: path -> methods and who answers. ``own`` are the gateway's own paths."""
-    routes = dict(own)
-    for upstream in upstreams:
-        engine = engines[upstream["engine"]]
-        for path, methods in engine["paths"].items():
-            routes[path] = {"methods": methods, "upstream": f"llm_{upstream['name']}", "host": engine["host"]}
-    return routes
 
 
 def _system_problems(system: Mapping[str, str]) -> Iterator[str]:
@@ -130,31 +124,34 @@ def _key_problems(entries: Sequence[Mapping[str, str]], allow_anonymous: bool) -
         seen.setdefault(key, name)
 
 
-def _upstream_problems(upstreams: Sequence[Mapping[str, Any]], engines: Sequence[str]) -> Iterator[str]:
+def _upstream_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
+    upstreams, engines = inputs["upstreams"], inputs["engines"]
     names = [upstream["name"] for upstream in upstreams]
-    if not upstreams:
-        yield "gateway_upstreams is empty, so no request could be answered: name an engine and its servers."
     if len(set(names)) < len(names):
         yield "gateway_upstreams has a name twice: give each upstream its own."
-    taken: dict[str, str] = {}
     for upstream in upstreams:
         name, engine = upstream["name"], upstream["engine"]
         if not UPSTREAM_NAME.fullmatch(name):
-            yield f"gateway_upstreams has a name {name!r}, but it must be 1 to 32 lower-case letters, digits, '_', '-': rename it."
+            yield f"gateway_upstreams has a name {name!r}, but it must be 1 to 64 lower-case letters, digits, '.', '_', '-': rename it."
         if engine not in engines:
             yield f"Upstream '{name}' has the engine {engine!r}, but the gateway knows {', '.join(engines)}: choose one of these."
-        elif engine in taken:
-            yield (
-                f"Upstreams '{taken[engine]}' and '{name}' have the same engine '{engine}', but one path leads to one upstream: "
-                "put all servers of an engine into one upstream."
-            )
-        taken.setdefault(engine, name)
         if not upstream["servers"]:
             yield f"Upstream '{name}' has no servers: add at least one, such as 127.0.0.1:11434."
         for server in upstream["servers"]:
             host, colon, port = server.rpartition(":")
             if not colon or not _is_host(host) or not port.isdecimal() or not 0 < int(port) < 65536:
                 yield f"Upstream '{name}' has a server {server!r}, but it must be HOST:PORT, such as 127.0.0.1:11434: correct it."
+
+
+def _model_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
+    ports = [inputs["ollama_port"], inputs["vllm_port"]]
+    for name, port in zip(("ollama", "vllm"), ports, strict=True):
+        if not 0 < int(port) < 65536:
+            yield f"gateway_{name}_port must be from 1 to 65535, but it is {port}: correct it, or {name}_port, which it follows."
+    try:
+        yield from model_problems(gateway_upstreams(inputs["upstreams"], inputs["models"], *ports), inputs["models"])
+    except ModelError as exc:
+        yield str(exc)
 
 
 def _address_problems(inputs: Mapping[str, Any]) -> Iterator[str]:

@@ -13,18 +13,26 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
     gateway_host_problems,
     gateway_probe,
     gateway_problems,
-    gateway_routes,
 )
 
 ROLE = Path(__file__).parents[2] / "roles" / "gateway"
-VARS: dict[str, Any] = yaml.safe_load((ROLE / "vars/main.yml").read_text())
 KEY = "0123456789abcdef0123456789abcdef"
 OTHER = "fedcba9876543210fedcba9876543210"
-UPSTREAM = {"name": "ollama", "engine": "ollama", "servers": ["127.0.0.1:11434"]}
+MODELS = [
+    {"name": "llama", "source": "file:/m.gguf"},
+    {"name": "opt", "engine": "vllm", "source": "file:/opt"},
+    {"name": "bert", "engine": "vllm", "source": "file:/bert"},
+    {"name": "gone", "engine": "vllm", "state": "absent"},
+]
+OLLAMA = {"name": "ollama", "engine": "ollama", "servers": ["127.0.0.1:11434"]}
+VLLM = {"name": "vllm", "engine": "vllm", "servers": ["10.0.0.2:8000"]}
 GOOD: dict[str, Any] = {
     **{name.removeprefix("gateway_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
     "system": {"os_family": "Debian", "distribution": "Debian", "version": "12"},
-    "engines": ["ollama"],
+    "engines": ["ollama", "vllm"],
+    "models": MODELS,
+    "ollama_port": 11434,
+    "vllm_port": 8000,
     "keys": [{"name": "tester", "key": KEY}],
 }
 
@@ -40,7 +48,10 @@ def test_defaults_with_a_key_are_accepted() -> None:
         {"keys": [], "allow_anonymous": True},
         {"listen": ["0.0.0.0", "::", "10.0.0.2", "[fd00::1]"]},  # noqa: S104  a value to judge
         {"server_names": ["llm.example", "*.llm.example", "10.0.0.2", "fd00::1", "xn--bcher-kva.example"]},
-        {"upstreams": [{**UPSTREAM, "servers": ["10.0.0.2:11434", "[fd00::1]:11434", "gpu1.example:80"]}]},
+        {"upstreams": [{**OLLAMA, "servers": ["10.0.0.2:11434", "[fd00::1]:11434", "gpu1.example:80"]}, VLLM]},
+        {"upstreams": [OLLAMA, {**VLLM, "models": ["opt"]}, {**VLLM, "name": "vllm2"}]},
+        {"upstreams": [OLLAMA, VLLM], "models": []},
+        {"models": []},
         {"body_limit": "1g"},
     ],
 )
@@ -63,14 +74,22 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
         ({"keys": [{"name": "", "key": KEY}]}, "Entry 1 .* rename"),
         ({"keys": [{"name": "anonymous", "key": KEY}]}, "not 'anonymous'"),
         ({"keys": [{"name": KEY * 3, "key": KEY}]}, "Entry 1"),
-        ({"upstreams": []}, "gateway_upstreams is empty"),
-        ({"upstreams": [UPSTREAM, UPSTREAM]}, "a name twice"),
-        ({"upstreams": [UPSTREAM, {**UPSTREAM, "name": "more"}]}, "one path leads to one upstream"),
-        ({"upstreams": [{**UPSTREAM, "name": "a;b"}]}, "has a name 'a;b'"),
-        ({"upstreams": [{**UPSTREAM, "engine": "triton"}]}, "knows ollama"),
-        ({"upstreams": [{**UPSTREAM, "servers": []}]}, "no servers"),
+        ({"upstreams": [OLLAMA, OLLAMA]}, "a name twice"),
+        ({"upstreams": [{**OLLAMA, "name": "a;b"}]}, "has a name 'a;b'"),
+        ({"upstreams": [{**OLLAMA, "engine": "triton"}]}, "knows ollama, vllm"),
+        ({"upstreams": [{**OLLAMA, "servers": []}]}, "no servers"),
+        ({"upstreams": [OLLAMA]}, "model 'opt' of llm_models has no upstream: add one of the engine 'vllm'"),
+        ({"upstreams": [OLLAMA, {**VLLM, "models": ["opt"]}]}, "model 'bert' of llm_models has no upstream"),
+        ({"upstreams": [OLLAMA, {**VLLM, "models": ["opt", "nope"]}]}, "has the model 'nope', but llm_models has no such name"),
+        ({"upstreams": [OLLAMA, {**VLLM, "models": ["gone"]}]}, "'gone', but llm_models has no such name that is present"),
+        ({"upstreams": [{**OLLAMA, "models": ["opt"]}, VLLM]}, "'ollama' has the engine 'ollama', but its model 'opt' runs on 'vllm'"),
+        ({"upstreams": [OLLAMA, VLLM, {**VLLM, "name": "more"}]}, "'vllm' and 'more' both have the model 'opt'"),
+        ({"models": "all"}, "llm_models must be a list"),
+        ({"models": [*MODELS, {"name": "LLAMA:latest", "source": "file:/x"}]}, "which is the same name"),
+        ({"vllm_port": 65535}, "would listen on port 65536"),
+        ({"ollama_port": 0}, "gateway_ollama_port must be from 1 to 65535"),
         *[
-            ({"upstreams": [{**UPSTREAM, "servers": [server]}]}, "must be HOST:PORT")
+            ({"upstreams": [{**OLLAMA, "servers": [server]}]}, "must be HOST:PORT")
             for server in (
                 "127.0.0.1",
                 "127.0.0.1:0",
@@ -168,23 +187,3 @@ def test_who_holds_the_port(held: str, wanted: str, taken: bool) -> None:
 def test_a_holder_that_ss_does_not_name() -> None:
     problems = gateway_host_problems({"listeners": ["LISTEN 0 128 0.0.0.0:443 0.0.0.0:*"]}, ["10.0.0.2"], 443)
     assert "another program listens on 0.0.0.0" in problems[0]
-
-
-def test_the_route_table_lists_what_may_be_asked_for_and_no_more() -> None:
-    routes = gateway_routes([UPSTREAM], VARS["__gateway_engines"], VARS["__gateway_own_paths"])
-    assert {path: route["methods"] for path, route in routes.items()} == {
-        "/api/chat": ["POST"],
-        "/api/embed": ["POST"],
-        "/api/generate": ["POST"],
-        "/api/show": ["POST"],
-        "/api/tags": ["GET", "HEAD"],
-        "/api/version": ["GET", "HEAD"],
-        "/health": ["GET", "HEAD"],
-        "/v1/chat/completions": ["POST"],
-        "/v1/completions": ["POST"],
-        "/v1/embeddings": ["POST"],
-        "/v1/models": ["GET"],
-    }
-    assert [path for path, route in routes.items() if route.get("public")] == ["/health"]
-    assert routes["/api/chat"] == {"methods": ["POST"], "upstream": "llm_ollama", "host": "localhost:11434"}
-    assert all(re.fullmatch(r"/[a-z0-9/_-]+", path) for path in routes), "a path is passed on verbatim"

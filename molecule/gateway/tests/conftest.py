@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,27 @@ def send(gateway: Gateway, method: str, target: str, key: str | None = KEY, body
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def post(gateway: Gateway, path: str, content: object) -> Reply:
+    """Send a JSON body."""
+    return send(gateway, "POST", path, body=json.dumps(content).encode(), Content_Type="application/json")
+
+
+def log_entry(host: Host, reply: Reply) -> dict[str, Any]:
+    """Return what the access log says of a request; nginx writes it within a second."""
+    for _round in range(30):
+        found = host.run(f"grep --fixed-strings '{reply.headers['x-request-id']}' /var/log/nginx/llm.access.log")
+        if found.rc == 0:
+            return dict(json.loads(found.stdout))
+        time.sleep(0.1)
+    raise AssertionError("the access log has no entry")
+
+
+def ask_standin(host: Host, path: str) -> Any:
+    """Return what the stand-in for vLLM tells about itself."""
+    code = f"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:18001{path}').read().decode())"
+    return json.loads(host.check_output(f'python3 -c "{code}"'))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Converge, send
+from conftest import Converge, log_entry, post, send
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -58,9 +58,13 @@ def words_of(done: subprocess.CompletedProcess[str]) -> str:
         ({"gateway_keys": "none"}, "gateway_keys"),
         ({"gateway_port": "https"}, "gateway_port"),
         ({"gateway_upstreams": [{"name": "x", "engine": "triton", "servers": ["127.0.0.1:1"]}]}, "the gateway knows ollama"),
+        (
+            {"gateway_upstreams": [{"name": "x", "engine": "ollama", "servers": ["127.0.0.1:1"], "models": ["nope"]}]},
+            "Upstream 'x' has the model 'nope', but llm_models has no such name",
+        ),
         ({"gateway_tls_mode": "acme"}, "gateway_tls_mode"),
     ],
-    ids=["key", "keys", "port", "engine", "mode"],
+    ids=["key", "keys", "port", "engine", "model", "mode"],
 )
 def test_bad_input_is_refused_before_anything_changes(host: Host, converge: Converge, inputs: dict[str, Any], words: str) -> None:
     before = host.check_output(STATE)
@@ -111,8 +115,8 @@ def test_a_key_comes_and_goes_without_a_restart(host: Host, gateway: Gateway, co
     done = converge("--diff", gateway_keys=KEYS)
     assert done.returncode == 0, done.stdout
     assert SECOND not in done.stdout
-    assert send(gateway, "GET", "/v1/models", key=SECOND).status == 200
-    assert json.loads(host.check_output("tail -n 1 /var/log/nginx/llm.access.log"))["client"] == "second"
+    reply = send(gateway, "GET", "/v1/models", key=SECOND)
+    assert (reply.status, log_entry(host, reply)["client"]) == (200, "second")
     assert converge().returncode == 0
     assert send(gateway, "GET", "/v1/models", key=SECOND).status == 401
     assert host.check_output("cat /run/nginx.pid") == master
@@ -224,21 +228,38 @@ http.server.ThreadingHTTPServer(('127.0.0.1', 18080), Echo).serve_forever()
 
 
 def test_what_an_engine_is_sent(host: Host, gateway: Gateway, converge: Converge) -> None:
-    upstream = {"name": "echo", "engine": "ollama", "servers": ["127.0.0.1:18080"]}
-    assert converge(gateway_upstreams=[upstream], gateway_timeout=1).returncode == 0
-    reply = send(gateway, "GET", "/v1/models")
+    upstreams = [
+        {"name": "echo", "engine": "ollama", "servers": ["127.0.0.1:18080"]},
+        {"name": "gpu", "engine": "vllm", "servers": ["127.0.0.1:18009", "127.0.0.1:18001"], "models": ["standin"]},
+    ]
+    assert converge(gateway_upstreams=upstreams, gateway_timeout=1).returncode == 0
+    reply = send(gateway, "GET", "/api/version")
     assert (reply.status, reply.error["code"]) == (502, "upstream_unavailable")
+    # Of two servers one is dead: the other one answers.
+    for _round in range(4):
+        assert post(gateway, "/v1/chat/completions", {"model": "standin", "messages": [{"role": "user", "content": "Hi"}]}).status == 200
 
     host.check_output(f'systemd-run --unit echo-engine python3 -c "{ECHO}"')
     try:
         host.check_output("for i in $(seq 50); do ss -Hltn | grep -q :18080 && exit 0; sleep 0.1; done; exit 1")
-        seen = json.loads(send(gateway, "GET", "/v1/models?a=b", Accept="x/y").body)
-        assert seen["line"] == "GET /v1/models HTTP/1.1"
+        seen = json.loads(send(gateway, "GET", "/api/version?a=b", Accept="x/y").body)
+        assert seen["line"] == "GET /api/version HTTP/1.1"
         assert seen["headers"] == {"Host": "localhost:11434", "Accept": "x/y"}
-        late = send(gateway, "GET", "/v1/models", X_Late="yes")
+        late = send(gateway, "GET", "/api/version", X_Late="yes")
         assert (late.status, late.error["code"]) == (504, "upstream_timeout")
     finally:
         host.check_output("systemctl stop echo-engine")
+
+
+def test_a_model_comes_and_goes_without_a_restart(host: Host, gateway: Gateway, converge: Converge) -> None:
+    master = host.check_output("cat /run/nginx.pid")
+    only = [{"name": MODEL, "engine": "ollama", "source": "file:/srv/in/x.gguf"}]
+    assert changed(converge(llm_models=only).stdout) > 0
+    assert post(gateway, "/v1/completions", {"model": "standin", "prompt": "Hi"}).status == 404
+    assert post(gateway, "/v1/completions", {"model": MODEL, "prompt": "Hi", "max_tokens": 1}).status == 200
+    assert changed(converge().stdout) > 0
+    assert post(gateway, "/v1/completions", {"model": "standin", "prompt": "Hi"}).status == 200
+    assert host.check_output("cat /run/nginx.pid") == master
 
 
 def test_removal(host: Host, gateway: Gateway, converge: Converge) -> None:

@@ -6,8 +6,8 @@ import hashlib
 import json
 
 import pytest
-from conftest import send
-from molecule_client import KEY, Gateway, exposure, listeners_off_loopback
+from conftest import log_entry, post, send
+from molecule_client import KEY, MODEL, Gateway, exposure, listeners_off_loopback
 from testinfra.host import Host
 
 
@@ -41,12 +41,13 @@ def test_private_keys_are_private(host: Host, name: str) -> None:
 
 
 def test_the_access_log(host: Host, gateway: Gateway) -> None:
-    send(gateway, "GET", "/v1/models?secret=1")
-    entry = json.loads(host.check_output("tail -n 1 /var/log/nginx/llm.access.log"))
-    assert {name: entry[name] for name in ("client", "method", "path", "status", "upstream")} == {
+    reply = post(gateway, "/v1/completions?secret=1", {"model": f"{MODEL}:latest", "prompt": "Hi", "max_tokens": 2})
+    entry = log_entry(host, reply)
+    assert {name: entry[name] for name in ("client", "model", "method", "path", "status", "upstream")} == {
         "client": "tester",
-        "method": "GET",
-        "path": "/v1/models",
+        "model": MODEL,
+        "method": "POST",
+        "path": "/v1/completions",
         "status": 200,
         "upstream": "llm_ollama",
     }
@@ -55,9 +56,17 @@ def test_the_access_log(host: Host, gateway: Gateway) -> None:
 
 
 def test_a_hostile_path_cannot_forge_a_log_entry(host: Host, gateway: Gateway) -> None:
-    send(gateway, "GET", '/x%22,%22client%22:%22root%22%0a{"a":1}')
-    entry = json.loads(host.check_output("tail -n 1 /var/log/nginx/llm.access.log"))
+    entry = log_entry(host, send(gateway, "GET", '/x%22,%22client%22:%22root%22%0a{"a":1}'))
     assert (entry["client"], entry["status"]) == ("", 404)
+
+
+def test_a_hostile_model_reaches_no_log_and_no_header(host: Host, gateway: Gateway) -> None:
+    reply = post(gateway, "/v1/completions", {"model": 'evil"\r\nX-Evil: yes\n{"client":"root"}'})
+    assert (reply.status, reply.error["code"]) == (404, "model_not_found")
+    assert b"vil" not in reply.body
+    assert "x-evil" not in reply.headers
+    assert log_entry(host, reply)["model"] == ""
+    assert host.run("grep --recursive --ignore-case evil /var/log/nginx").stdout == ""
 
 
 def test_nobody_reloads_a_broken_configuration(host: Host, gateway: Gateway) -> None:
