@@ -19,7 +19,7 @@ from .testbed import engine, images, inputs
 from .testbed.shell import CACHE, ROOT, main_guard
 
 JUNIT = CACHE / "junit"
-SCENARIOS = ("default", "ollama", "gateway", "vllm", "engines")
+SCENARIOS = ("default", "ollama", "gateway", "engines", "vllm")
 VLLM_SCENARIOS = ("vllm", "engines")
 LINTERS = (
     ("ruff check", "--quiet", "."),

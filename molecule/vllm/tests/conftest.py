@@ -57,8 +57,8 @@ class Engine:
         return str(json.loads(self.host.check_output(f"curl -sS --max-time 10 http://127.0.0.1:{port}/version"))["version"])
 
     def link(self, name: str) -> str:
-        """Return which version ``current`` or ``previous`` is."""
-        return self.host.check_output(f"readlink {PREFIX}/{name}")
+        """Return of which version the build is that ``current`` or ``previous`` names."""
+        return self.host.check_output(f"readlink {PREFIX}/{name}").split("-")[0]
 
 
 @pytest.fixture(scope="module")
