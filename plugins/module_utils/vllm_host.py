@@ -119,8 +119,9 @@ def unit_owner(unit: Path) -> str:
 
 
 def instances(places: Places, unit: Path) -> dict[str, dict[str, bool]]:
-    """Return the instances that the host knows, by name: whether each is ``configured``, has ``extra`` environment, is ``enabled``, ``active`` and ``stale``.
+    """Return the instances that the host knows, by name.
 
+    Of each is told whether it is ``configured``, has ``extra`` environment, is ``enabled``, ``active`` and ``stale``.
     An instance is stale if it started before the newest of what it has read was written: an earlier run was cut off.
     """
     wants = unit.parent / "multi-user.target.wants"

@@ -62,7 +62,7 @@ pythons:
   type: list
   elements: dict
 nvidia:
-  description: Whether there is a GPU (C(present)), the version of its C(driver), the C(gpus), and the C(problem) if nothing is known of them.
+  description: Whether there is a GPU (C(present)), the version of its C(driver), the C(gpus), and the C(problem) if they are not known.
   returned: success
   type: dict
 wsl:
@@ -112,7 +112,7 @@ unit_owner:
   returned: success
   type: str
 instances:
-  description: What the host knows of instances, by name, each with C(configured), C(extra) (environment), C(enabled), C(active) and C(stale).
+  description: Instances of the host by name, each with C(configured), C(extra) (environment), C(enabled), C(active) and C(stale).
   returned: success
   type: dict
 port_holders:

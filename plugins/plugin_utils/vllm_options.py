@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ OWNED = {
     "ssl-certfile": "the gateway does TLS",
     "root-path": "the gateway and the wait for readiness ask for the paths as they are",
 }
+LENGTH = "max-model-len"
 KINDS: dict[str, tuple[type, ...]] = {
     "boolean": (bool,),
     "whole number": (int,),
@@ -60,7 +61,7 @@ def canonical(name: str) -> str:
     return name.replace("_", "-")
 
 
-def option_problems(models: list[Mapping[str, Any]], known: Mapping[str, Any] | None, version: str) -> list[str]:
+def option_problems(models: Sequence[Mapping[str, Any]], known: Mapping[str, Any] | None, version: str) -> list[str]:
     """Return a sentence for each option that the engine would stumble over (list of str).
 
     ``models`` are entries of ``vllm_instances``, ``known`` is the table of the version, or None where nothing is known yet: then only what
@@ -70,6 +71,9 @@ def option_problems(models: list[Mapping[str, Any]], known: Mapping[str, Any] | 
     for model in models:
         where = f"The model {shown(model['name'])} has the option"
         problems += [f"{where} {sentence}" for sentence in _of_model(model["options"], known, version)]
+        length = next((value for name, value in model["options"].items() if canonical(name) == LENGTH), model["context"])
+        if model["context"] is not None and length != model["context"]:
+            problems.append(f"{where} {LENGTH!r} with {shown(str(length))}, but its context is {model['context']}: leave one of them out.")
     return problems
 
 

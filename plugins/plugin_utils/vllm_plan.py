@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ENVIRONMENT_NAME
+from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ENVIRONMENT_NAME, systemd_quoted
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import option_problems, table_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_settings import configuration, environment
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_variant import resolve_variant
@@ -39,9 +39,10 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     ``vllm_instances`` returned), ``locks`` (directory of the locks on the controller), ``machine`` (uname -m) and ``python_package``.
 
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``variant``, ``lock`` (path on the
-    controller), ``build`` (name of its folder), ``install`` and ``switch`` (bool), ``python`` (dict with ``path`` and ``package``), ``previous``,
-    ``environment``, ``files`` (dict: path to text), ``private`` (paths of secrets), ``unchecked`` (bool: the version's options are to be
-    asked of it), ``unwanted`` (files to remove), ``leaving`` and ``orphans`` (lists of instances), ``prune`` (builds to remove).
+    controller), ``build`` (name of its folder), ``install`` and ``switch`` (bool), ``python`` (dict with ``path`` and ``package``),
+    ``previous``, ``environment``, ``files`` (dict: path to text), ``private`` (paths of secrets), ``unchecked`` (bool: the version's
+    options are to be asked of it), ``unwanted`` (files to remove), ``leaving`` and ``orphans`` (lists of instances), ``prune``
+    (builds to remove).
     """
     inputs = {**inputs, "version": str(inputs["version"]), **{name: int(inputs[name]) for name in LEAST}}
     variant, problem = resolve_variant(host["nvidia"], inputs["variant"], bool(inputs["lock"]))
@@ -95,18 +96,14 @@ def _files(inputs: Inputs, present: list[Mapping[str, Any]], variant: str, known
         stem = f"{inputs['config_dir']}/{model['instance']}"
         files[f"{stem}.yaml"] = configuration(model, variant, inputs["models_dir"], inputs["drain_seconds"], known)
         if inputs["extra_environment"]:
-            files[f"{stem}.env"] = "".join(f"{name}={_quoted(value)}\n" for name, value in inputs["extra_environment"].items())
+            files[f"{stem}.env"] = "".join(
+                f'{name}="{systemd_quoted(value, specifiers=False)}"\n' for name, value in inputs["extra_environment"].items()
+            )
     return files
 
 
-def _quoted(value: Any) -> str:
-    """Return a value for an environment file (systemd.exec(5))."""
-    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$").replace("`", "\\`")
-    return f'"{escaped}"'
-
-
 def _python(host: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:
-    """Return the interpreter for the build: ``path`` (empty if there is none yet) and ``package`` that brings it (empty if none is needed)."""
+    """Return the interpreter for the build: ``path`` (empty if none can be had) and the ``package`` that brings it, if one is needed."""
     fit = [python for python in host["pythons"] if python["version"] in PYTHONS]
     ready = [python for python in fit if python["venv"]]
     if ready:
@@ -138,8 +135,8 @@ def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
     elif not lock.is_file():
         ready = ", ".join(sorted(path.stem for path in Path(inputs["locks"]).glob("*.txt")))
         yield (
-            f"There is no lock for vLLM {lock.stem}, and nothing is installed without one. The collection has {ready}: choose one of them, or make one "
-            "with 'uv pip compile --generate-hashes' and set vllm_lock."
+            f"There is no lock for vLLM {lock.stem}, and nothing is installed without one. The collection has {ready}: choose one of them, "
+            "or make one with 'uv pip compile --generate-hashes' and set vllm_lock."
         )
     for key, least in LEAST.items():
         if inputs[key] < least:
@@ -169,8 +166,8 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, presen
         holder = host["port_holders"].get(model["instance"])
         if holder and holder["instance"] not in mine:
             yield (
-                f"Port {model['port']} is held by {holder['name']} (pid {holder['pid']}), but the model {model['name']!r} should listen there: "
-                "stop that program, or give the model another port."
+                f"Port {model['port']} is held by {holder['name']} (pid {holder['pid']}), but the model {model['name']} should listen "
+                "there: stop that program, or give the model another port."
             )
     if host["unit_owner"] == "foreign":
         yield (
@@ -185,8 +182,8 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, presen
     needed = len(present) * (inputs["cpu_kvcache_gib"] * 2**30 + SERVICE_BYTES)
     if variant == "cpu" and host["memory_bytes"] < needed:
         yield (
-            f"{len(present)} models on the CPU, each with {inputs['cpu_kvcache_gib']} GiB of KV cache, need about {needed / 1e9:.0f} GB of memory, but the "
-            f"host has {host['memory_bytes'] / 1e9:.0f} GB: serve fewer models here, or lower vllm_cpu_kvcache_gib."
+            f"{len(present)} models on the CPU, each with {inputs['cpu_kvcache_gib']} GiB of KV cache, need about {needed / 1e9:.0f} GB of "
+            f"memory, but the host has {host['memory_bytes'] / 1e9:.0f} GB: serve fewer models here, or lower vllm_cpu_kvcache_gib."
         )
 
 

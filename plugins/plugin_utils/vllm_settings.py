@@ -36,7 +36,9 @@ def configuration(model: Mapping[str, Any], variant: str, models_dir: str, drain
         # Compiled bfloat16 was seen to answer nonsense, with status 200.
         settings |= {"enforce-eager": True, "dtype": "bfloat16"}
     settings |= {canonical(name): _written(value, (known or {}).get(canonical(name), {})) for name, value in model["options"].items()}
-    return HEAD + str(yaml.safe_dump(settings, sort_keys=False, width=1000, allow_unicode=True))
+    # Ansible's own kinds of text are plain text behind JSON.
+    plain = json.loads(json.dumps(settings))
+    return HEAD + str(yaml.safe_dump(plain, sort_keys=False, width=1000, allow_unicode=True))
 
 
 def _written(value: Any, entry: Mapping[str, Any]) -> Any:

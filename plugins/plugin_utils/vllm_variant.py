@@ -20,8 +20,8 @@ CUDA12_INDEX = "https://wheels.vllm.ai/0.32.0/cu129"
 def resolve_variant(nvidia: Mapping[str, Any], wish: str, own_lock: bool = False) -> tuple[str, str]:
     """Return the variant (``cuda`` or ``cpu``) and why it cannot be (a sentence, empty if it can).
 
-    ``nvidia`` is what the module ``vllm_info`` tells of driver and GPUs, ``wish`` is ``auto``, ``cuda`` or ``cpu``. ``own_lock`` says that a
-    person has chosen the build, which may be one for CUDA 12.
+    ``nvidia`` is what the module ``vllm_info`` tells of driver and GPUs, ``wish`` is ``auto``, ``cuda`` or ``cpu``. ``own_lock`` says that
+    a person has chosen the build, which may be one for CUDA 12.
     """
     if wish == "cpu" or (wish == "auto" and not nvidia["present"]):
         return "cpu", ""
@@ -33,8 +33,8 @@ def resolve_variant(nvidia: Mapping[str, Any], wish: str, own_lock: bool = False
 def _gpu_problem(nvidia: Mapping[str, Any], least: int) -> str:
     if nvidia["problem"]:
         return (
-            f"The host has an NVIDIA GPU, but its driver does not work ({nvidia['problem']}): install driver {CUDA_DRIVER} or newer (on WSL2 "
-            "update the driver of Windows), or set vllm_variant to cpu to leave the GPU alone."
+            f"The host has an NVIDIA GPU, but its driver does not work ({nvidia['problem']}): install driver {CUDA_DRIVER} or newer "
+            "(on WSL2 that of Windows), or set vllm_variant to cpu to leave the GPU alone."
         )
     old = [gpu for gpu in nvidia["gpus"] if _numbers(gpu["compute_capability"])[:2] < CUDA_CAPABILITY]
     if old:
@@ -54,8 +54,8 @@ def _driver_problem(driver: str) -> str:
     if _numbers(driver)[0] < CUDA12_DRIVER:
         return f"{sentence}{upgrade} (no build of today fits a driver older than {CUDA12_DRIVER}), or set vllm_variant to cpu."
     return (
-        f"{sentence}{upgrade}; or keep the driver and take the last build for CUDA 12, vllm {CUDA12_VERSION} of {CUDA12_INDEX} with torch for cu129, "
-        "by a lock of your own (vllm_lock, with vllm_torch_index_url for the index); or set vllm_variant to cpu."
+        f"{sentence}{upgrade}; or keep the driver and take the last build for CUDA 12, vllm {CUDA12_VERSION} of {CUDA12_INDEX} with torch "
+        "for cu129, by a lock of your own (vllm_lock, with vllm_torch_index_url for the index); or set vllm_variant to cpu."
     )
 
 
