@@ -24,7 +24,7 @@ GLIBC = (2, 28)
 # A build and what is downloaded for it.
 INSTALL_BYTES = {"cpu": 7 * 10**9, "cuda": 16 * 10**9}
 # What the processes of one service take besides the KV cache and the weights.
-SERVICE_BYTES = 4 * 10**9
+SERVICE_BYTES = 3 * 10**9
 LEAST = {"keep_versions": 0, "drain_seconds": 0, "cpu_kvcache_gib": 1}
 PATHS = ("prefix", "home", "models_dir", "uv_cache_dir", "config_dir")
 THREADS = re.compile(r"auto|nobind|[0-9,|-]+")
@@ -51,6 +51,8 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     known = table_of(inputs["version"])
     present = [model for model in inputs["models"] if model["state"] == "present"]
     gone = {model["instance"] for model in inputs["models"]} - {model["instance"] for model in present}
+    orphans = sorted(set(host["instances"]) - {model["instance"] for model in inputs["models"]})
+    keep = inputs["keep_versions"]
     install = build not in host["builds"]
     previous = host["current"] if host["current"] not in ("", build) else host["previous"]
     python = _python(host, inputs)
@@ -78,8 +80,9 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         ],
         "unchecked": known is None,
         "leaving": sorted(gone & set(host["instances"])),
-        "orphans": sorted(set(host["instances"]) - gone - {model["instance"] for model in present}),
-        "prune": _prune(host["builds"], build, previous, inputs["keep_versions"]),
+        "orphans": orphans,
+        # A service that nobody names keeps to the build it started from.
+        "prune": [] if any(host["instances"][name]["active"] for name in orphans) else _prune(host["builds"], build, previous, keep),
     }
 
 

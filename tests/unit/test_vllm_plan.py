@@ -230,6 +230,12 @@ def test_models_that_leave_and_models_that_nobody_names() -> None:
     assert (made["leaving"], made["orphans"]) == (["gone"], ["stranger"])
 
 
+def test_no_build_is_taken_from_a_service_that_nobody_names() -> None:
+    builds = {"builds": [OLDER, BUILD], "current": BUILD, "previous": OLDER}
+    assert plan({**builds, "instances": {"stranger": SETTLED}}, {"keep_versions": 0})["prune"] == []
+    assert plan({**builds, "instances": {"stranger": {**SETTLED, "active": False}}}, {"keep_versions": 0})["prune"] == [OLDER]
+
+
 def test_a_version_without_a_table_is_asked_itself(tmp_path: Path) -> None:
     lock = tmp_path / "lock.txt"
     lock.write_text("vllm==0.40.0\n")
