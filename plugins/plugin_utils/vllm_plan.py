@@ -27,6 +27,7 @@ INSTALL_BYTES = {"cpu": 7 * 10**9, "cuda": 16 * 10**9}
 SERVICE_BYTES = 3 * 10**9
 LEAST = {"keep_versions": 0, "drain_seconds": 0, "cpu_kvcache_gib": 1}
 PATHS = ("prefix", "home", "models_dir", "uv_cache_dir", "config_dir")
+ADDRESS = re.compile(r"https?://[^\s/]+\S*")
 THREADS = re.compile(r"auto|nobind|[0-9,|-]+")
 
 Inputs = Mapping[str, Any]
@@ -147,6 +148,13 @@ def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
     for key in PATHS:
         if not inputs[key].startswith("/") or any(c.isspace() or c in "%'\"\\" for c in inputs[key]):
             yield f"vllm_{key} must be an absolute path without spaces, quotes and '%', but it is {inputs[key]!r}: give the full path."
+    for key, value in (("index_url", inputs["index_url"]), ("torch_index_url", inputs["torch_index_url"])):
+        if value and not ADDRESS.fullmatch(value):
+            # It may hold a password, so it is not shown.
+            yield (
+                f"vllm_{key} must be an address such as https://pypi.example/simple, but it is another text: correct it, "
+                "or set llm_mirror_url where bytes come from a mirror."
+            )
     if not THREADS.fullmatch(inputs["cpu_threads"]):
         yield f"vllm_cpu_threads must be auto, nobind or a list such as 0-15|16-31, but it is {inputs['cpu_threads']!r}: correct it."
     yield from _environment_problems(inputs)
