@@ -132,16 +132,7 @@ def _by_number(build: str) -> tuple[int, ...]:
 
 
 def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
-    if not VERSION.fullmatch(inputs["version"]):
-        yield f"vllm_version must look like 0.32.0, but it is {inputs['version']!r}: give an exact version, never 'latest'."
-    elif not lock.is_file() and inputs["lock"]:
-        yield f"vllm_lock must be the path of a file on the controller, but {str(lock)!r} is none: correct it."
-    elif not lock.is_file():
-        ready = ", ".join(sorted(path.stem for path in Path(inputs["locks"]).glob("*.txt")))
-        yield (
-            f"There is no lock for vLLM {lock.stem}, and nothing is installed without one. The collection has {ready}: choose one of them, "
-            "or make one with 'uv pip compile --generate-hashes' and set vllm_lock."
-        )
+    yield from _lock_problems(inputs, lock)
     for key, least in LEAST.items():
         if inputs[key] < least:
             yield f"vllm_{key} must be at least {least}, but it is {inputs[key]}: correct it."
@@ -158,6 +149,19 @@ def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
     if not THREADS.fullmatch(inputs["cpu_threads"]):
         yield f"vllm_cpu_threads must be auto, nobind or a list such as 0-15|16-31, but it is {inputs['cpu_threads']!r}: correct it."
     yield from _environment_problems(inputs)
+
+
+def _lock_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
+    if not VERSION.fullmatch(inputs["version"]):
+        yield f"vllm_version must look like 0.32.0, but it is {inputs['version']!r}: give an exact version, never 'latest'."
+    elif not lock.is_file() and inputs["lock"]:
+        yield f"vllm_lock must be the path of a file on the controller, but {str(lock)!r} is none: correct it."
+    elif not lock.is_file():
+        ready = ", ".join(sorted(path.stem for path in Path(inputs["locks"]).glob("*.txt")))
+        yield (
+            f"There is no lock for vLLM {lock.stem}, and nothing is installed without one. The collection has {ready}: choose one of them, "
+            "or make one with 'uv pip compile --generate-hashes' and set vllm_lock."
+        )
 
 
 def _environment_problems(inputs: Inputs) -> Iterator[str]:
