@@ -27,6 +27,7 @@ INSTALL_BYTES = {"cpu": 7 * 10**9, "cuda": 16 * 10**9}
 SERVICE_BYTES = 3 * 10**9
 LEAST = {"keep_versions": 0, "drain_seconds": 0, "cpu_kvcache_gib": 1}
 PATHS = ("prefix", "home", "models_dir", "uv_cache_dir", "config_dir")
+ADDRESS = re.compile(r"https?://[^\s/]+\S*")
 THREADS = re.compile(r"auto|nobind|[0-9,|-]+")
 
 Inputs = Mapping[str, Any]
@@ -131,6 +132,26 @@ def _by_number(build: str) -> tuple[int, ...]:
 
 
 def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
+    yield from _lock_problems(inputs, lock)
+    for key, least in LEAST.items():
+        if inputs[key] < least:
+            yield f"vllm_{key} must be at least {least}, but it is {inputs[key]}: correct it."
+    for key in PATHS:
+        if not inputs[key].startswith("/") or any(c.isspace() or c in "%'\"\\" for c in inputs[key]):
+            yield f"vllm_{key} must be an absolute path without spaces, quotes and '%', but it is {inputs[key]!r}: give the full path."
+    for key, value in (("index_url", inputs["index_url"]), ("torch_index_url", inputs["torch_index_url"])):
+        if value and not ADDRESS.fullmatch(value):
+            # It may hold a password, so it is not shown.
+            yield (
+                f"vllm_{key} must be an address such as https://pypi.example/simple, but it is another text: correct it, "
+                "or set llm_mirror_url where bytes come from a mirror."
+            )
+    if not THREADS.fullmatch(inputs["cpu_threads"]):
+        yield f"vllm_cpu_threads must be auto, nobind or a list such as 0-15|16-31, but it is {inputs['cpu_threads']!r}: correct it."
+    yield from _environment_problems(inputs)
+
+
+def _lock_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
     if not VERSION.fullmatch(inputs["version"]):
         yield f"vllm_version must look like 0.32.0, but it is {inputs['version']!r}: give an exact version, never 'latest'."
     elif not lock.is_file() and inputs["lock"]:
@@ -141,15 +162,6 @@ def _setting_problems(inputs: Inputs, lock: Path) -> Iterator[str]:
             f"There is no lock for vLLM {lock.stem}, and nothing is installed without one. The collection has {ready}: choose one of them, "
             "or make one with 'uv pip compile --generate-hashes' and set vllm_lock."
         )
-    for key, least in LEAST.items():
-        if inputs[key] < least:
-            yield f"vllm_{key} must be at least {least}, but it is {inputs[key]}: correct it."
-    for key in PATHS:
-        if not inputs[key].startswith("/") or any(c.isspace() or c in "%'\"\\" for c in inputs[key]):
-            yield f"vllm_{key} must be an absolute path without spaces, quotes and '%', but it is {inputs[key]!r}: give the full path."
-    if not THREADS.fullmatch(inputs["cpu_threads"]):
-        yield f"vllm_cpu_threads must be auto, nobind or a list such as 0-15|16-31, but it is {inputs['cpu_threads']!r}: correct it."
-    yield from _environment_problems(inputs)
 
 
 def _environment_problems(inputs: Inputs) -> Iterator[str]:
