@@ -32,7 +32,8 @@ ANSWER = {
 REFUSAL = {
     "error": {"message": "This model's maximum context length is 2048 tokens.", "type": "BadRequestError", "param": None, "code": 400}
 }
-seen, left = {}, 0
+FAILURE = {"error": {"message": "EngineCore encountered an issue.", "type": "InternalServerError", "param": None, "code": 500}}
+seen, left = {}, []
 
 
 def chunk(delta, finish=None):

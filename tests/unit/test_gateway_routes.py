@@ -25,9 +25,9 @@ MODELS: list[dict[str, Any]] = [
 OLLAMA = {"name": "o1", "engine": "ollama", "servers": ["10.0.0.1:11434", "10.0.0.2:11434"]}
 
 
-def routes(upstreams: list[dict[str, Any]], models: list[dict[str, Any]] = MODELS) -> dict[str, Any]:
-    resolved = gateway_upstreams(upstreams, models, 11434, 8000)
-    return gateway_routes(resolved, models, VARS["__gateway_engines"], VARS["__gateway_paths"])
+def routes(models: list[dict[str, Any]]) -> dict[str, Any]:
+    upstreams = gateway_upstreams([], models, 11434, 8000)
+    return gateway_routes(upstreams, models, VARS["__gateway_engines"], VARS["__gateway_paths"])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_who_answers(upstreams: list[dict[str, Any]], models: list[dict[str, Any
 
 
 def test_the_table_lists_the_paths_that_there_are_and_no_more() -> None:
-    table = routes([])["routes"]
+    table = routes(MODELS)["routes"]
     assert {path: route["methods"] for path, route in table.items()} == {
         "/api/chat": ["POST"],
         "/api/embed": ["POST"],
@@ -80,7 +80,7 @@ def test_the_table_lists_the_paths_that_there_are_and_no_more() -> None:
 
 
 def test_every_name_leads_to_a_model_and_every_model_to_an_upstream() -> None:
-    table = routes([])
+    table = routes(MODELS)
     assert table["names"] == {
         "org/Opt-1.3": "org/Opt-1.3",
         "small": "org/Opt-1.3",
@@ -105,8 +105,8 @@ def test_every_name_leads_to_a_model_and_every_model_to_an_upstream() -> None:
 
 
 def test_the_version_is_ollamas_where_there_is_one() -> None:
-    assert routes([])["routes"]["/api/version"] == {"methods": ["GET", "HEAD"], "upstream": "llm_ollama", "host": "localhost:11434"}
-    assert routes([], MODELS[:2])["routes"]["/api/version"] == {"methods": ["GET", "HEAD"], "answer": "@version"}
+    assert routes(MODELS)["routes"]["/api/version"] == {"methods": ["GET", "HEAD"], "upstream": "llm_ollama", "host": "localhost:11434"}
+    assert routes(MODELS[:2])["routes"]["/api/version"] == {"methods": ["GET", "HEAD"], "answer": "@version"}
 
 
 def test_all_lua_files_are_installed() -> None:
