@@ -53,10 +53,16 @@ def hopeless(state: dict[str, Any], restarts_before: int) -> str:
 
 def last_words(lines: list[str]) -> str:
     """Return the line that names the cause, if there is one, and the last lines."""
-    named = [line for line in lines if EXCEPTION.search(line)] or [line for line in lines if ERROR.search(line)]
-    causes = [line for line in named if not HEARSAY.search(line)] or named
-    cause = f"It says: {causes[-1].strip()}\n" if causes else ""
+    named = [at for at, line in enumerate(lines) if EXCEPTION.search(line)] or [at for at, line in enumerate(lines) if ERROR.search(line)]
+    causes = [at for at in named if not HEARSAY.search(lines[at])] or named
+    cause = f"It says: {said_at(lines, causes[-1])}\n" if causes else ""
     return f"{cause}Its last lines:\n" + "\n".join(lines[-LAST_LINES:])
+
+
+def said_at(lines: list[str], at: int) -> str:
+    """Return a line with what follows of its sentence: pydantic tells the reason in the next one, which is indented."""
+    more = lines[at + 1] if at + 1 < len(lines) and lines[at + 1].startswith("  ") else ""
+    return " ".join(filter(None, (lines[at].strip(), more.strip())))
 
 
 def answers(url: str) -> bool:

@@ -22,10 +22,19 @@ VLLM_LINES = [
     "(APIServer pid=1523) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}",
 ]
 
+# Of the same, with a context that the model has not.
+CONTEXT_LINES = [
+    "pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig",
+    "  Value error, User-specified max_model_len (1000000) is greater than the derived max_model_len (max_position_embeddings=8192.0).",
+    "    For further information visit https://errors.pydantic.dev/2.14/v/value_error",
+    "vllm@second.service: Main process exited, code=exited, status=1/FAILURE",
+]
+
 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
+        (CONTEXT_LINES, f"It says: {CONTEXT_LINES[0]} Value error, User-specified max_model_len (1000000) is greater"),
         (VLLM_LINES, "It says: (EngineCore pid=1581) ERROR 11-25 17:00:58 [core.py:1510] RuntimeError: Insufficient space in /dev/shm"),
         (VLLM_LINES[-1:], "It says: (APIServer pid=1523) RuntimeError: Engine core initialization failed"),
         (
