@@ -19,6 +19,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder
 UNIT = Path("/etc/systemd/system/ollama.service")
 COMMAND = Path("/usr/local/bin/ollama")
 MARK = "onprem.llm"
+# What the filter ollama_plan lets be a version (artefacts.VERSION): no other folder below the prefix is ours.
+VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
 # The unit that Ollama's own installer writes (scripts/install.sh, function configure_systemd).
 INSTALLER_EXEC = re.compile(r"^ExecStart=(?P<bin>(?:/usr/local|/usr)?/bin)/ollama serve\s*$", re.MULTILINE)
 INSTALLER_MODELS = Path("/usr/share/ollama/.ollama/models")
@@ -70,10 +72,11 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
 def versions(prefix: Path) -> dict[str, str]:
     """Return the versions below ``prefix`` that are whole (they have the program), and where each came from.
 
+    A folder that is not called like a version belongs to somebody else.
     That is ``archive`` where the version has a llama-server of its own, and otherwise the path of the one it is linked to.
     """
     whole = sorted(path.parent.parent for path in prefix.glob("*/bin/ollama") if not path.parent.parent.is_symlink())
-    return {folder.name: _origin(folder / "lib" / "ollama" / "llama-server") for folder in whole if not folder.name.startswith(".")}
+    return {folder.name: _origin(folder / "lib" / "ollama" / "llama-server") for folder in whole if VERSION.fullmatch(folder.name)}
 
 
 def _origin(llama: Path) -> str:
@@ -88,8 +91,9 @@ def command_owner(command: Path) -> str:
 
 
 def link_name(link: Path) -> str:
-    """Return the last part of where ``link`` points to; empty if it is no link."""
-    return link.readlink().name if link.is_symlink() else ""
+    """Return the version that ``link`` points to; empty if it is no link, or none to a version."""
+    name = link.readlink().name if link.is_symlink() else ""
+    return name if VERSION.fullmatch(name) else ""
 
 
 def unit_owner(unit: Path) -> tuple[str, str]:

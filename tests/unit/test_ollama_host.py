@@ -12,6 +12,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.module_utils import host_files, listeners, ollama_host
 from ansible_collections.onprem.llm.plugins.modules import ollama_info
+from ansible_collections.onprem.llm.plugins.plugin_utils import artefacts
 
 # The unit that Ollama's installer writes (scripts/install.sh).
 INSTALLER_UNIT = """[Unit]
@@ -74,15 +75,20 @@ def test_what_the_installer_has_left(tmp_path: Path) -> None:
 
 
 def test_versions_and_where_they_came_from(tmp_path: Path) -> None:
-    for version in ("0.34.4", "0.32.0", ".new-0.35.0"):
+    for version in ("0.34.4", "0.32.0", ".new-0.35.0", "tool", "0.34", "v0.34.4"):
         write(tmp_path / version / "bin" / "ollama")
     write(tmp_path / "0.34.4" / "lib" / "ollama" / "llama-server")
     (tmp_path / "0.32.0" / "lib" / "ollama").mkdir(parents=True)
     (tmp_path / "0.32.0" / "lib" / "ollama" / "llama-server").symlink_to("/usr/bin/llama-server")
     (tmp_path / "0.31.0" / "bin").mkdir(parents=True)
     (tmp_path / "current").symlink_to("0.34.4")
+    (tmp_path / "previous").symlink_to("tool")
     assert ollama_host.versions(tmp_path) == {"0.32.0": "/usr/bin/llama-server", "0.34.4": "archive"}
     assert (ollama_host.link_name(tmp_path / "current"), ollama_host.link_name(tmp_path / "previous")) == ("0.34.4", "")
+
+
+def test_a_version_is_what_the_plan_takes_for_one() -> None:
+    assert ollama_host.VERSION.pattern == artefacts.VERSION.pattern
 
 
 def test_whose_command_it_is(tmp_path: Path) -> None:

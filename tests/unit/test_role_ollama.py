@@ -29,6 +29,7 @@ BARE: dict[str, Any] = {
     "gpus": [],
 }
 GOOD: dict[str, Any] = {
+    "state": "present",
     "version": "0.34.4",
     "way": "release",
     "machine": "x86_64",
@@ -125,6 +126,10 @@ def test_versions_that_are_kept(
         ({}, {"keep_alive": "soon"}, "must be a duration"),
         ({}, {"models_dir": "models"}, "ollama_models_dir must be an absolute path"),
         ({}, {"prefix": "/opt/o llama"}, "ollama_prefix must be an absolute path"),
+        ({}, {"prefix": "/opt"}, "ollama_prefix is '/opt', a directory of the system"),
+        ({}, {"prefix": "/usr/"}, "ollama_prefix is '/usr/', a directory of the system"),
+        ({}, {"prefix": "//usr//./local"}, "a directory of the system"),
+        ({}, {"home": "/var/lib", "state": "absent"}, "ollama_home is '/var/lib', a directory of the system"),
         ({}, {"extra_environment": {"A-B": "1"}}, "must be the name of a variable"),
         ({}, {"extra_environment": {"A": "1\nB=2"}}, "its value one line"),
         ({}, {"extra_environment": {"OLLAMA_HOST": "0.0.0.0"}}, "an input of its own"),  # noqa: S104  this is what is refused
