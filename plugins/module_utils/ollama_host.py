@@ -25,9 +25,15 @@ VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
 INSTALLER_EXEC = re.compile(r"^ExecStart=(?P<bin>(?:/usr/local|/usr)?/bin)/ollama serve\s*$", re.MULTILINE)
 INSTALLER_MODELS = Path("/usr/share/ollama/.ollama/models")
 MODELS_SETTING = re.compile(r"OLLAMA_MODELS=(?P<path>/[^\"'\n]*)")
+# Where a distribution keeps the certificate authorities that an administrator has added.
+CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/ca-trust/source/anchors"))
 # Groups that own the device files of AMD GPUs; those of NVIDIA are open to everybody.
 GPU_GROUPS = ("render", "video")
 GPU_DEVICES = {"nvidia": "/dev/nvidiactl", "amd": "/dev/kfd", "wsl": "/dev/dxg"}
+
+
+class HostError(Exception):
+    """A host that cannot be read; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -134,20 +140,39 @@ def package_known(name: str) -> bool:
 
 
 def is_stale(unit: Path, places: Places) -> bool:
-    """Tell whether the running service started before its newest file was written: an earlier run was cut off."""
-    done = subprocess.run(
-        ["systemctl", "show", "--property", "ActiveState,ExecMainStartTimestamp", "--timestamp=unix", unit.name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    start = shown.get("ExecMainStartTimestamp", "").lstrip("@")
-    if shown.get("ActiveState") != "active" or not start.isdigit():
+    """Tell whether the running service started before the newest file that it reads was written: an earlier run was cut off."""
+    started = start_time(unit.name) if unit.exists() else None
+    if started is None:
         return False
-    files = [unit, places.env_file, places.prefix / "current", *unit.with_name(unit.name + ".d").glob("*.conf")]
-    # systemd tells whole seconds: a file of the same second was written before the start.
-    return any(path.lstat().st_mtime >= int(start) + 1 for path in files if path.is_symlink() or path.exists())
+    files = [unit, *unit.with_name(unit.name + ".d").glob("*.conf"), places.prefix / "current", places.env_file]
+    # The proxy and the certificate authorities, which the role base writes.
+    files += [places.env_file.with_name("services.env"), *(path for folder in CA_FOLDERS for path in folder.glob("llm-*.crt"))]
+    # The kernel tells when it booted in whole seconds: a file of the same second was written before the start.
+    return any(path.lstat().st_mtime >= started + 1 for path in files if path.is_symlink() or path.exists())
+
+
+def start_time(service: str, proc: Path = Path("/proc")) -> float | None:
+    """Return when the main process of a service started (seconds since the epoch); None if there is no such process.
+
+    Asked of the kernel, because how systemctl writes a time depends on its version. Raises HostError where systemctl fails.
+    """
+    command = ["systemctl", "show", "--property", "MainPID", "--value", service]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise HostError(f"'systemctl' cannot be run: {error.strerror}. This collection needs a host with systemd.") from error
+    if done.returncode != 0:
+        said = done.stderr.strip() or f"status {done.returncode}"
+        raise HostError(
+            f"'{' '.join(command)}' should tell the main process of {service}, but it failed: {said}. Repair systemd on this host."
+        )
+    try:
+        # proc(5): the name in brackets may hold spaces; field 22 is the start in clock ticks after boot.
+        ticks = (proc / done.stdout.strip() / "stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    boot = next(line.split()[1] for line in (proc / "stat").read_text().splitlines() if line.startswith("btime "))
+    return int(boot) + int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _has_group(name: str) -> bool:

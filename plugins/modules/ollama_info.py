@@ -121,7 +121,7 @@ models_empty:
   returned: success
   type: bool
 stale:
-  description: Whether the service runs with older files than those on disk.
+  description: Whether the service runs with older settings, proxy or certificate authorities than those on disk.
   returned: success
   type: bool
 glibc:
@@ -145,7 +145,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import Places, survey
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import HostError, Places, survey
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "prefix": {"type": "path", "default": "/opt/ollama"},
@@ -171,7 +171,11 @@ def main() -> None:
         llama_server=given["llama_server"],
         llama_package=given["llama_package"],
     )
-    module.exit_json(changed=False, **survey(places))
+    try:
+        found = survey(places)
+    except HostError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":
