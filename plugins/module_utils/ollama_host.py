@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import re
 import subprocess
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Places:
     models_dir: Path
     env_file: Path
     user: str
+    group: str
     port: int
     llama_server: str
     llama_package: str
@@ -65,6 +67,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "models_device": nearest(places.models_dir).stat().st_dev,
         "llama_server": bool(places.llama_server) and os.access(places.llama_server, os.X_OK),
         "llama_package": package_known(places.llama_package) if places.llama_package else False,
+        "account": has_account(places.user, places.group),
         "env_file": places.env_file.exists(),
         "drop_ins": unit.with_name(unit.name + ".d").is_dir(),
         "models_empty": not places.models_dir.is_dir() or not any(places.models_dir.iterdir()),
@@ -173,6 +176,14 @@ def start_time(service: str, proc: Path = Path("/proc")) -> float | None:
         return None
     boot = next(line.split()[1] for line in (proc / "stat").read_text().splitlines() if line.startswith("btime "))
     return int(boot) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def has_account(user: str, group: str) -> bool:
+    """Tell whether the account of the service and its group exist."""
+    try:
+        return bool(pwd.getpwnam(user)) and _has_group(group)
+    except KeyError:
+        return False
 
 
 def _has_group(name: str) -> bool:

@@ -38,6 +38,10 @@ options:
     description: Account of the service.
     type: str
     default: llm
+  group:
+    description: Group of the service.
+    type: str
+    default: llm
   port:
     description: TCP port of the service.
     type: int
@@ -108,6 +112,10 @@ llama_package:
   description: Whether the distribution offers O(llama_package).
   returned: success
   type: bool
+account:
+  description: Whether O(user) and O(group) exist.
+  returned: success
+  type: bool
 env_file:
   description: Whether O(env_file) exists.
   returned: success
@@ -152,6 +160,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "models_dir": {"type": "path", "default": "/var/lib/llm/ollama/models"},
     "env_file": {"type": "path", "default": "/etc/llm/ollama.env"},
     "user": {"type": "str", "default": "llm"},
+    "group": {"type": "str", "default": "llm"},
     "port": {"type": "int", "default": 11434},
     "llama_server": {"type": "str", "default": ""},
     "llama_package": {"type": "str", "default": ""},
@@ -167,6 +176,7 @@ def main() -> None:
         models_dir=Path(given["models_dir"]),
         env_file=Path(given["env_file"]),
         user=given["user"],
+        group=given["group"],
         port=given["port"],
         llama_server=given["llama_server"],
         llama_package=given["llama_package"],

@@ -213,8 +213,15 @@ def test_what_a_running_service_has_not_read_yet(running: Path, monkeypatch: pyt
     for name in [*names, "trust/llm-corporate.crt", "trust/other.crt"]:
         when = 1000200 if name == newer else 1000100
         os.utime(write(running / name), (when, when))
-    places = ollama_host.Places(running / "opt", running / "models", running / "etc" / "ollama.env", "llm", 1, "", "")
+    places = ollama_host.Places(running / "opt", running / "models", running / "etc" / "ollama.env", "llm", "llm", 1, "", "")
     assert ollama_host.is_stale(running / "ollama.service", places) is stale
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "there"), [("root", "root", True), ("root", "no-such-group", False), ("no-such-user", "root", False)]
+)
+def test_whether_the_account_is_there(user: str, group: str, there: bool) -> None:
+    assert ollama_host.has_account(user, group) is there
 
 
 def test_the_module_answers_on_a_bare_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The steps that roles share, run by a real ``ansible-playbook`` on this machine against a folder served on loopback."""
+"""Check mode on a bare host: steps of roles, run by a real ``ansible-playbook --check`` on this machine, which it does not change."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ def mirror(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def play(tmp_path: Path, tasks: list[dict[str, Any]], *arguments: str, **variables: Any) -> subprocess.CompletedProcess[str]:
-    """Run tasks on this machine."""
+def check(tmp_path: Path, role: str, tasks_from: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    """Run the tasks of one file of a role in check mode."""
     book = tmp_path / "play.yml"
+    tasks = [{"ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from}}]
     book.write_text(
         json.dumps(
             [
@@ -60,7 +61,7 @@ def play(tmp_path: Path, tasks: list[dict[str, Any]], *arguments: str, **variabl
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", *arguments, str(book)]
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "-c", "local", "--check", str(book)]
     return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -72,12 +73,20 @@ def play(tmp_path: Path, tasks: list[dict[str, Any]], *arguments: str, **variabl
         ("mirror", "none.tar.zst", 2, "HTTP Error 404"),
     ],
 )
-def test_check_mode_asks_for_the_archive_before_its_directory_is_there(
+def test_an_archive_is_asked_for_before_its_directory_is_there(
     tmp_path: Path, mirror: str, way: str, file: str, code: int, words: str
 ) -> None:
     artefact = {"url": f"{mirror}/{file}", "sha256": hashlib.sha256(b"archive").hexdigest(), "sums_url": "", "file": file, "trust": ""}
-    step = {"ansible.builtin.include_role": {"name": "onprem.llm.common", "tasks_from": f"fetch_{way}"}}
     dest = tmp_path / "not" / "yet" / ".engine.tar.zst"
-    run = play(tmp_path, [step], "--check", __common_artefact=artefact, __common_dest=str(dest))
+    run = check(tmp_path, "onprem.llm.common", f"fetch_{way}", __common_artefact=artefact, __common_dest=str(dest))
     assert run.returncode == code and words in run.stdout, run.stdout + run.stderr
     assert not dest.parent.exists()
+
+
+def test_directories_are_there_before_the_account(tmp_path: Path) -> None:
+    places = {"base_data_dir": str(tmp_path / "data"), "base_config_dir": str(tmp_path / "etc"), "base_group": "no-such-group"}
+    (tmp_path / "data").mkdir()
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "services.env").write_text("")
+    run = check(tmp_path, "onprem.llm.base", "configure", **places, base_user="no-such-user")
+    assert run.returncode == 0, run.stdout + run.stderr
