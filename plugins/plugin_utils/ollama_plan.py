@@ -217,6 +217,11 @@ def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[st
             f"Ollama needs about {needed / 1e9:.1f} GB below {inputs['prefix']}, but {host['free_bytes']['prefix'] / 1e9:.1f} GB are free: "
             "make room, or set ollama_prefix to a directory on another volume."
         )
+    if inputs["way"] in ("release", "mirror") and any("@" in str(inputs["proxy"].get(key) or "") for key in ("http", "https")):
+        yield (
+            "base_proxy holds a user name or a password, which a download on the host would show in its list of processes: "
+            "set ollama_source to file and ollama_archive to a copy on the controller, or let the host pass the proxy without a password."
+        )
     if inputs["way"] == "file":
         yield from _archive_problems(archive, fetch)
     elif inputs["way"] == "go":
