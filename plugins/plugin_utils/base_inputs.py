@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The names useradd accepts (shadow-utils, user_group_name in src/useradd.c: NAME_REGEX of Debian).
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # Directories whose owner and mode belong to the distribution.
 NOT_OURS = frozenset(
     [
@@ -93,7 +94,8 @@ def _proxy_problems(proxy: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_pem(text: str) -> bool:
+    """Tell whether a text holds certificates, comments and several of them allowed, and no broken one."""
     try:
-        return len(ssl.PEM_cert_to_DER_cert(text.strip())) > 0
+        return all([ssl.PEM_cert_to_DER_cert(block) for block in PEM_BLOCK.findall(text)] or [b""])
     except ValueError:
         return False

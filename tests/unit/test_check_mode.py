@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PEM = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -90,3 +91,13 @@ def test_directories_are_there_before_the_account(tmp_path: Path) -> None:
     (tmp_path / "etc" / "services.env").write_text("")
     run = check(tmp_path, "onprem.llm.base", "configure", **places, base_user="no-such-user")
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("content", "words"), [(None, "is no file on the controller"), (b"\x30\x82\x01", "holds none"), (PEM, "")])
+def test_a_certificate_file_is_judged_before_anything_changes(tmp_path: Path, content: bytes | None, words: str) -> None:
+    if content:
+        (tmp_path / "ca.pem").write_bytes(content)
+    facts = {"distribution": "Debian", "os_family": "Debian", "distribution_version": "13", "distribution_major_version": "13"}
+    entries = [{"name": "corporate", "src": "ca.pem"}, {"name": "old", "src": "none.pem", "state": "absent"}]
+    run = check(tmp_path, "onprem.llm.base", "preflight", ansible_facts=facts, base_ca_certificates=entries)
+    assert (run.returncode == 0) == (words == "") and words in " ".join(run.stdout.split()), run.stdout + run.stderr
