@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import re
 import subprocess
 from dataclasses import dataclass
@@ -19,13 +20,21 @@ from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder
 UNIT = Path("/etc/systemd/system/ollama.service")
 COMMAND = Path("/usr/local/bin/ollama")
 MARK = "onprem.llm"
+# What the filter ollama_plan lets be a version (artefacts.VERSION): no other folder below the prefix is ours.
+VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
 # The unit that Ollama's own installer writes (scripts/install.sh, function configure_systemd).
 INSTALLER_EXEC = re.compile(r"^ExecStart=(?P<bin>(?:/usr/local|/usr)?/bin)/ollama serve\s*$", re.MULTILINE)
 INSTALLER_MODELS = Path("/usr/share/ollama/.ollama/models")
 MODELS_SETTING = re.compile(r"OLLAMA_MODELS=(?P<path>/[^\"'\n]*)")
+# Where a distribution keeps the certificate authorities that an administrator has added.
+CA_FOLDERS = (Path("/usr/local/share/ca-certificates"), Path("/etc/pki/ca-trust/source/anchors"))
 # Groups that own the device files of AMD GPUs; those of NVIDIA are open to everybody.
 GPU_GROUPS = ("render", "video")
 GPU_DEVICES = {"nvidia": "/dev/nvidiactl", "amd": "/dev/kfd", "wsl": "/dev/dxg"}
+
+
+class HostError(Exception):
+    """A host that cannot be read; the text says what to do."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class Places:
     models_dir: Path
     env_file: Path
     user: str
+    group: str
     port: int
     llama_server: str
     llama_package: str
@@ -57,6 +67,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "models_device": nearest(places.models_dir).stat().st_dev,
         "llama_server": bool(places.llama_server) and os.access(places.llama_server, os.X_OK),
         "llama_package": package_known(places.llama_package) if places.llama_package else False,
+        "account": has_account(places.user, places.group),
         "env_file": places.env_file.exists(),
         "drop_ins": unit.with_name(unit.name + ".d").is_dir(),
         "models_empty": not places.models_dir.is_dir() or not any(places.models_dir.iterdir()),
@@ -70,10 +81,11 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
 def versions(prefix: Path) -> dict[str, str]:
     """Return the versions below ``prefix`` that are whole (they have the program), and where each came from.
 
+    A folder that is not called like a version belongs to somebody else.
     That is ``archive`` where the version has a llama-server of its own, and otherwise the path of the one it is linked to.
     """
     whole = sorted(path.parent.parent for path in prefix.glob("*/bin/ollama") if not path.parent.parent.is_symlink())
-    return {folder.name: _origin(folder / "lib" / "ollama" / "llama-server") for folder in whole if not folder.name.startswith(".")}
+    return {folder.name: _origin(folder / "lib" / "ollama" / "llama-server") for folder in whole if VERSION.fullmatch(folder.name)}
 
 
 def _origin(llama: Path) -> str:
@@ -88,8 +100,9 @@ def command_owner(command: Path) -> str:
 
 
 def link_name(link: Path) -> str:
-    """Return the last part of where ``link`` points to; empty if it is no link."""
-    return link.readlink().name if link.is_symlink() else ""
+    """Return the version that ``link`` points to; empty if it is no link, or none to a version."""
+    name = link.readlink().name if link.is_symlink() else ""
+    return name if VERSION.fullmatch(name) else ""
 
 
 def unit_owner(unit: Path) -> tuple[str, str]:
@@ -130,20 +143,47 @@ def package_known(name: str) -> bool:
 
 
 def is_stale(unit: Path, places: Places) -> bool:
-    """Tell whether the running service started before its newest file was written: an earlier run was cut off."""
-    done = subprocess.run(
-        ["systemctl", "show", "--property", "ActiveState,ExecMainStartTimestamp", "--timestamp=unix", unit.name],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    shown = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
-    start = shown.get("ExecMainStartTimestamp", "").lstrip("@")
-    if shown.get("ActiveState") != "active" or not start.isdigit():
+    """Tell whether the running service started before the newest file that it reads was written: an earlier run was cut off."""
+    started = start_time(unit.name) if unit.exists() else None
+    if started is None:
         return False
-    files = [unit, places.env_file, places.prefix / "current", *unit.with_name(unit.name + ".d").glob("*.conf")]
-    # systemd tells whole seconds: a file of the same second was written before the start.
-    return any(path.lstat().st_mtime >= int(start) + 1 for path in files if path.is_symlink() or path.exists())
+    files = [unit, *unit.with_name(unit.name + ".d").glob("*.conf"), places.prefix / "current", places.env_file]
+    # The proxy and the certificate authorities, which the role base writes.
+    files += [places.env_file.with_name("services.env"), *(path for folder in CA_FOLDERS for path in folder.glob("llm-*.crt"))]
+    # The kernel tells when it booted in whole seconds: a file of the same second was written before the start.
+    return any(path.lstat().st_mtime >= started + 1 for path in files if path.is_symlink() or path.exists())
+
+
+def start_time(service: str, proc: Path = Path("/proc")) -> float | None:
+    """Return when the main process of a service started (seconds since the epoch); None if there is no such process.
+
+    Asked of the kernel, because how systemctl writes a time depends on its version. Raises HostError where systemctl fails.
+    """
+    command = ["systemctl", "show", "--property", "MainPID", "--value", service]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise HostError(f"'systemctl' cannot be run: {error.strerror}. This collection needs a host with systemd.") from error
+    if done.returncode != 0:
+        said = done.stderr.strip() or f"status {done.returncode}"
+        raise HostError(
+            f"'{' '.join(command)}' should tell the main process of {service}, but it failed: {said}. Repair systemd on this host."
+        )
+    try:
+        # proc(5): the name in brackets may hold spaces; field 22 is the start in clock ticks after boot.
+        ticks = (proc / done.stdout.strip() / "stat").read_text().rpartition(")")[2].split()[19]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    boot = next(line.split()[1] for line in (proc / "stat").read_text().splitlines() if line.startswith("btime "))
+    return int(boot) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def has_account(user: str, group: str) -> bool:
+    """Tell whether the account of the service and its group exist."""
+    try:
+        return bool(pwd.getpwnam(user)) and _has_group(group)
+    except KeyError:
+        return False
 
 
 def _has_group(name: str) -> bool:

@@ -38,6 +38,10 @@ options:
     description: Account of the service.
     type: str
     default: llm
+  group:
+    description: Group of the service.
+    type: str
+    default: llm
   port:
     description: TCP port of the service.
     type: int
@@ -108,6 +112,10 @@ llama_package:
   description: Whether the distribution offers O(llama_package).
   returned: success
   type: bool
+account:
+  description: Whether O(user) and O(group) exist.
+  returned: success
+  type: bool
 env_file:
   description: Whether O(env_file) exists.
   returned: success
@@ -121,7 +129,7 @@ models_empty:
   returned: success
   type: bool
 stale:
-  description: Whether the service runs with older files than those on disk.
+  description: Whether the service runs with older settings, proxy or certificate authorities than those on disk.
   returned: success
   type: bool
 glibc:
@@ -145,13 +153,14 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import Places, survey
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import HostError, Places, survey
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "prefix": {"type": "path", "default": "/opt/ollama"},
     "models_dir": {"type": "path", "default": "/var/lib/llm/ollama/models"},
     "env_file": {"type": "path", "default": "/etc/llm/ollama.env"},
     "user": {"type": "str", "default": "llm"},
+    "group": {"type": "str", "default": "llm"},
     "port": {"type": "int", "default": 11434},
     "llama_server": {"type": "str", "default": ""},
     "llama_package": {"type": "str", "default": ""},
@@ -167,11 +176,16 @@ def main() -> None:
         models_dir=Path(given["models_dir"]),
         env_file=Path(given["env_file"]),
         user=given["user"],
+        group=given["group"],
         port=given["port"],
         llama_server=given["llama_server"],
         llama_package=given["llama_package"],
     )
-    module.exit_json(changed=False, **survey(places))
+    try:
+        found = survey(places)
+    except HostError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

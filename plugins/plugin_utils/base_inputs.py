@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +15,22 @@ from urllib.parse import urlsplit
 FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # The names useradd accepts (shadow-utils, user_group_name in src/useradd.c: NAME_REGEX of Debian).
 ACCOUNT_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+PEM_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 # Directories whose owner and mode belong to the distribution.
 NOT_OURS = frozenset(
-    ["/", "/boot", "/dev", "/etc", "/home", "/opt", "/proc", "/root", "/run", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib"],  # noqa: S108  names, not uses
+    [
+        "/",
+        *(f"/{name}" for name in ("bin", "boot", "dev", "etc", "home", "lib", "lib64", "media", "mnt", "opt", "proc", "root")),
+        *(f"/{name}" for name in ("run", "sbin", "srv", "sys", "tmp", "usr", "var")),
+        *(f"/usr/{name}" for name in ("bin", "lib", "libexec", "local", "local/bin", "local/lib", "sbin", "share", "src")),
+        *(f"/var/{name}" for name in ("cache", "lib", "log", "opt", "spool", "tmp")),
+    ]
 )
+
+
+def is_of_the_system(path: str) -> bool:
+    """Tell whether a directory is one of the distribution, which no role may own or empty."""
+    return posixpath.normpath("/" + path.lstrip("/")) in NOT_OURS
 
 
 def base_problems(inputs: Mapping[str, Any]) -> list[str]:
@@ -50,7 +63,7 @@ def _path_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
         path = inputs[key]
         if not path.startswith("/") or ".." in path.split("/") or any(c.isspace() for c in path):
             yield f"base_{key} must be an absolute path without '..' and spaces, but it is {path!r}: give the full path."
-        elif (path.rstrip("/") or "/") in NOT_OURS:
+        elif is_of_the_system(path):
             yield f"base_{key} is {path!r}, a directory of the system whose owner this role would change: give one below it."
 
 
@@ -81,7 +94,8 @@ def _proxy_problems(proxy: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_pem(text: str) -> bool:
+    """Tell whether a text holds certificates, comments and several of them allowed, and no broken one."""
     try:
-        return len(ssl.PEM_cert_to_DER_cert(text.strip())) > 0
+        return all([ssl.PEM_cert_to_DER_cert(block) for block in PEM_BLOCK.findall(text)] or [b""])
     except ValueError:
         return False

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.artefacts import ArtefactError, artefact, go_module
+from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import is_of_the_system
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Go duration or seconds, negative for ever (Ollama's docs/faq: OLLAMA_KEEP_ALIVE).
@@ -35,7 +36,8 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     """Return the plan for one host (dict).
 
     ``host`` is what the module ``ollama_info`` returned, ``inputs`` the role's inputs without their prefix plus
-    ``way`` (release, mirror, file or go), ``machine`` (uname -m) and ``llm_source``.
+    ``way`` (release, mirror, file or go), ``machine`` (uname -m) and ``llm_source``. Where its ``state`` is absent there is
+    nothing to plan, and the result has ``problems`` only.
 
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``arch``, ``fetch``
     (where the archive comes from), ``module`` (for Go), ``install`` (bool: the version is not there yet, or came by
@@ -48,6 +50,9 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     version = inputs["version"]
     fetch: dict[str, str] = {}
     module: dict[str, str] = {}
+    if inputs["state"] == "absent":
+        # What is removed lies below these places; nothing else can go wrong.
+        return {"problems": list(_place_problems(inputs))}
     problems = [] if arch else [_no_arch(inputs["machine"])]
     install = host["versions"].get(version) != _origin(inputs)
     try:
@@ -144,14 +149,20 @@ def _setting_problems(inputs: Inputs) -> Iterator[str]:
     yield from _number_problems(inputs)
     if not KEEP_ALIVE.fullmatch(str(inputs["keep_alive"])):
         yield f"ollama_keep_alive must be a duration such as 5m, 24h or -1 (for ever), but it is {inputs['keep_alive']!r}: correct it."
-    for key in ("prefix", "models_dir", "home"):
-        if not inputs[key].startswith("/") or any(c.isspace() for c in inputs[key]):
-            yield f"ollama_{key} must be an absolute path without spaces, but it is {inputs[key]!r}: give the full path."
+    yield from _place_problems(inputs)
     for name, value in inputs["extra_environment"].items():
         if not ENVIRONMENT_NAME.fullmatch(name) or "\n" in str(value):
             yield f"ollama_extra_environment: {name!r} must be the name of a variable, and its value one line: correct it."
         elif name in environment(inputs):
             yield f"ollama_extra_environment sets {name}, which an input of its own sets too: use that input."
+
+
+def _place_problems(inputs: Inputs) -> Iterator[str]:
+    for key in ("prefix", "models_dir", "home"):
+        if not inputs[key].startswith("/") or any(c.isspace() for c in inputs[key]):
+            yield f"ollama_{key} must be an absolute path without spaces, but it is {inputs[key]!r}: give the full path."
+        elif is_of_the_system(inputs[key]):
+            yield f"ollama_{key} is {inputs[key]!r}, a directory of the system in which other things live: give one below it."
 
 
 def _number_problems(inputs: Inputs) -> Iterator[str]:
@@ -205,6 +216,11 @@ def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[st
         yield (
             f"Ollama needs about {needed / 1e9:.1f} GB below {inputs['prefix']}, but {host['free_bytes']['prefix'] / 1e9:.1f} GB are free: "
             "make room, or set ollama_prefix to a directory on another volume."
+        )
+    if inputs["way"] in ("release", "mirror") and any("@" in str(inputs["proxy"].get(key) or "") for key in ("http", "https")):
+        yield (
+            "base_proxy holds a user name or a password, which a download on the host would show in its list of processes: "
+            "set ollama_source to file and ollama_archive to a copy on the controller, or let the host pass the proxy without a password."
         )
     if inputs["way"] == "file":
         yield from _archive_problems(archive, fetch)

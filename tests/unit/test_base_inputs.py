@@ -38,6 +38,7 @@ def test_defaults_are_accepted() -> None:
         ({"ca_certificates": [{"name": "x"}]}, "exactly one of"),
         ({"ca_certificates": [{"name": "x", "content": PEM, "src": "/a"}]}, "exactly one of"),
         ({"ca_certificates": [{"name": "x", "content": "junk"}]}, "PEM certificate"),
+        ({"ca_certificates": [{"name": "x", "content": PEM.replace("AAAA", "A")}]}, "PEM certificate"),
         ({"proxy": {"https": "proxy.example:3128"}}, "must look like"),
         ({"proxy": {"http": "http://a b"}}, "must look like"),
     ],
@@ -49,7 +50,12 @@ def test_what_cannot_work_is_one_sentence(change: dict[str, Any], words: str) ->
 
 
 def test_good_certificates_are_accepted() -> None:
-    entries = [{"name": "corp", "content": PEM}, {"name": "file", "src": "/a.pem"}, {"name": "old", "state": "absent"}]
+    entries = [
+        {"name": "corp", "content": PEM},
+        {"name": "two", "content": f"# Corporate\n{PEM}{PEM}"},
+        {"name": "file", "src": "/a.pem"},
+        {"name": "old", "state": "absent"},
+    ]
     assert base_problems({**GOOD, "ca_certificates": entries}) == []
 
 

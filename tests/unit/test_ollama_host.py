@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.module_utils import host_files, listeners, ollama_host
 from ansible_collections.onprem.llm.plugins.modules import ollama_info
+from ansible_collections.onprem.llm.plugins.plugin_utils import artefacts
 
 # The unit that Ollama's installer writes (scripts/install.sh).
 INSTALLER_UNIT = """[Unit]
@@ -74,15 +76,20 @@ def test_what_the_installer_has_left(tmp_path: Path) -> None:
 
 
 def test_versions_and_where_they_came_from(tmp_path: Path) -> None:
-    for version in ("0.34.4", "0.32.0", ".new-0.35.0"):
+    for version in ("0.34.4", "0.32.0", ".new-0.35.0", "tool", "0.34", "v0.34.4"):
         write(tmp_path / version / "bin" / "ollama")
     write(tmp_path / "0.34.4" / "lib" / "ollama" / "llama-server")
     (tmp_path / "0.32.0" / "lib" / "ollama").mkdir(parents=True)
     (tmp_path / "0.32.0" / "lib" / "ollama" / "llama-server").symlink_to("/usr/bin/llama-server")
     (tmp_path / "0.31.0" / "bin").mkdir(parents=True)
     (tmp_path / "current").symlink_to("0.34.4")
+    (tmp_path / "previous").symlink_to("tool")
     assert ollama_host.versions(tmp_path) == {"0.32.0": "/usr/bin/llama-server", "0.34.4": "archive"}
     assert (ollama_host.link_name(tmp_path / "current"), ollama_host.link_name(tmp_path / "previous")) == ("0.34.4", "")
+
+
+def test_a_version_is_what_the_plan_takes_for_one() -> None:
+    assert ollama_host.VERSION.pattern == artefacts.VERSION.pattern
 
 
 def test_whose_command_it_is(tmp_path: Path) -> None:
@@ -155,6 +162,66 @@ def test_parents_that_a_user_may_not_pass(tmp_path: Path) -> None:
 def test_free_space_of_what_is_not_there_yet(tmp_path: Path) -> None:
     assert host_files.free_bytes(tmp_path / "a" / "b") > 0
     assert host_files.nearest(tmp_path / "a" / "b") == tmp_path
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A service whose process 42 started at the second 1000100, in a tree for ``/proc``; systemctl is a script."""
+    write(tmp_path / "proc" / "stat", "cpu 1 2 3\nbtime 1000000\nprocesses 9\n")
+    ticks = 100 * os.sysconf("SC_CLK_TCK")
+    write(tmp_path / "proc" / "42" / "stat", f"42 (a (strange) name) S {' '.join(['1'] * 18)} {ticks} 1 1\n")
+    write(tmp_path / "bin" / "systemctl", "#!/bin/sh\necho 42\n").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_when_a_service_started(running: Path) -> None:
+    assert ollama_host.start_time("x.service", running / "proc") == 1000100
+    write(running / "bin" / "systemctl", "#!/bin/sh\necho 43\n")
+    assert ollama_host.start_time("x.service", running / "proc") is None
+
+
+def test_a_real_process_started_just_now(running: Path) -> None:
+    write(running / "bin" / "systemctl", f"#!/bin/sh\necho {os.getpid()}\n")
+    started = ollama_host.start_time("x.service")
+    assert started is not None and 0 <= time.time() - started < 3600
+
+
+def test_a_systemctl_that_fails_is_not_taken_for_an_answer(running: Path) -> None:
+    write(running / "bin" / "systemctl", "#!/bin/sh\necho 'no bus' >&2\nexit 1\n")
+    with pytest.raises(ollama_host.HostError, match="no bus"):
+        ollama_host.start_time("x.service", running / "proc")
+
+
+@pytest.mark.parametrize(
+    ("newer", "stale"),
+    [
+        (None, False),
+        ("ollama.service", True),
+        ("ollama.service.d/10-settings.conf", True),
+        ("etc/ollama.env", True),
+        ("etc/services.env", True),
+        ("etc/vllm.env", False),
+        ("trust/llm-corporate.crt", True),
+        ("trust/other.crt", False),
+    ],
+)
+def test_what_a_running_service_has_not_read_yet(running: Path, monkeypatch: pytest.MonkeyPatch, newer: str | None, stale: bool) -> None:
+    monkeypatch.setattr(ollama_host, "start_time", lambda _service: 1000100.0)
+    monkeypatch.setattr(ollama_host, "CA_FOLDERS", (running / "trust", running / "none"))
+    names = ["ollama.service", "ollama.service.d/10-settings.conf", "etc/ollama.env", "etc/services.env", "etc/vllm.env"]
+    for name in [*names, "trust/llm-corporate.crt", "trust/other.crt"]:
+        when = 1000200 if name == newer else 1000100
+        os.utime(write(running / name), (when, when))
+    places = ollama_host.Places(running / "opt", running / "models", running / "etc" / "ollama.env", "llm", "llm", 1, "", "")
+    assert ollama_host.is_stale(running / "ollama.service", places) is stale
+
+
+@pytest.mark.parametrize(
+    ("user", "group", "there"), [("root", "root", True), ("root", "no-such-group", False), ("no-such-user", "root", False)]
+)
+def test_whether_the_account_is_there(user: str, group: str, there: bool) -> None:
+    assert ollama_host.has_account(user, group) is there
 
 
 def test_the_module_answers_on_a_bare_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

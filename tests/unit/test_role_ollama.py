@@ -29,6 +29,7 @@ BARE: dict[str, Any] = {
     "gpus": [],
 }
 GOOD: dict[str, Any] = {
+    "state": "present",
     "version": "0.34.4",
     "way": "release",
     "machine": "x86_64",
@@ -38,6 +39,7 @@ GOOD: dict[str, Any] = {
     "archive": "",
     "llama_server": "",
     "llama_package": "llama.cpp-tools",
+    "proxy": {},
     "prefix": "/opt/ollama",
     "home": "/var/lib/llm/ollama",
     "models_dir": "/var/lib/llm/ollama/models",
@@ -125,6 +127,10 @@ def test_versions_that_are_kept(
         ({}, {"keep_alive": "soon"}, "must be a duration"),
         ({}, {"models_dir": "models"}, "ollama_models_dir must be an absolute path"),
         ({}, {"prefix": "/opt/o llama"}, "ollama_prefix must be an absolute path"),
+        ({}, {"prefix": "/opt"}, "ollama_prefix is '/opt', a directory of the system"),
+        ({}, {"prefix": "/usr/"}, "ollama_prefix is '/usr/', a directory of the system"),
+        ({}, {"prefix": "//usr//./local"}, "a directory of the system"),
+        ({}, {"home": "/var/lib", "state": "absent"}, "ollama_home is '/var/lib', a directory of the system"),
         ({}, {"extra_environment": {"A-B": "1"}}, "must be the name of a variable"),
         ({}, {"extra_environment": {"A": "1\nB=2"}}, "its value one line"),
         ({}, {"extra_environment": {"OLLAMA_HOST": "0.0.0.0"}}, "an input of its own"),  # noqa: S104  this is what is refused
@@ -136,6 +142,7 @@ def test_versions_that_are_kept(
         ({"free_bytes": {"prefix": 10**7, "models": 0}}, {"way": "go"}, "needs about 0.1 GB"),
         ({"unit_owner": "installer", "installer": {**INSTALLER, "device": 2}}, {}, "on another file system"),
         ({"unit_owner": "installer", "installer": INSTALLER, "models_empty": False}, {}, "is not empty"),
+        ({}, {"proxy": {"https": "http://u:hunter2@proxy.example:3128"}}, "base_proxy holds a user name or a password"),
         ({"llama_package": False}, {"way": "go"}, "has no package 'llama.cpp-tools'"),
         ({"llama_server": False}, {"way": "go", "llama_server": "/x"}, "the host has no such program"),
         ({}, {"way": "go", "machine": "aarch64" if platform.machine() != "aarch64" else "x86_64"}, "on a controller of the same kind"),
@@ -144,12 +151,17 @@ def test_versions_that_are_kept(
 def test_what_is_refused(host: dict[str, Any], inputs: dict[str, Any], words: str) -> None:
     problems = plan(host, inputs)["problems"]
     assert len(problems) == 1 and words in problems[0], problems
+    assert "hunter2" not in problems[0]
 
 
 def test_what_works_is_not_refused() -> None:
     running = {"port_holder": {"name": "ollama", "pid": 7, "ours": True}}
     assert plan({**running, "unit_owner": "installer", "installer": INSTALLER, "command": "foreign"})["problems"] == []
     assert plan({}, {"way": "go", "machine": platform.machine()})["problems"] == []
+    assert plan({}, {"proxy": {"http": None, "https": "http://proxy.example:3128"}})["problems"] == []
+    secret = {"proxy": {"http": "http://u:hunter2@proxy.example:3128"}}
+    assert plan({}, {**secret, "way": "go", "machine": platform.machine()})["problems"] == []
+    assert plan({"versions": {"0.34.4": "archive"}}, secret)["problems"] == []
     # Nothing is fetched: neither room nor a mirror is needed.
     there = {"versions": {"0.34.4": "archive"}, "free_bytes": {"prefix": 0, "models": 0}}
     assert plan(there, {"way": "mirror"})["problems"] == []
