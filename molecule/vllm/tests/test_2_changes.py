@@ -30,6 +30,16 @@ def test_options_of_one_model_restart_that_model_only(engine: Engine) -> None:
     assert changed(engine.converge(**inputs)) == 0
 
 
+def test_a_model_can_be_served_for_embeddings(engine: Engine) -> None:
+    engine.converge(llm_models=models(options={"runner": "pooling", "convert": "embed"}))
+    one, same, other = (
+        engine.gateway.openai().embeddings.create(model=SECOND, input=text).data[0].embedding for text in ("Paris", "Paris", "a bicycle")
+    )
+    assert len(one) == 576
+    assert one == pytest.approx(same, abs=0.01)
+    assert one != pytest.approx(other, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("inputs", "words"),
     [

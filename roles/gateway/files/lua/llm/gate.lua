@@ -88,7 +88,6 @@ function gate.route()
     if decision.form then
         ngx.var.llm_form = decision.form
         ngx.var.llm_stream = decision.stream and "yes" or ""
-        ngx.req.set_header("Content-Type", "application/json")
         return ngx.exec("@translated")
     end
 end
