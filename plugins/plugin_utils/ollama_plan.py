@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc
 from ansible_collections.onprem.llm.plugins.plugin_utils.artefacts import ArtefactError, artefact, go_module
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import is_of_the_system
 
@@ -41,7 +42,8 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
 
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``arch``, ``fetch``
     (where the archive comes from), ``module`` (for Go), ``install`` (bool: the version is not there yet, or came by
-    another way), ``switch`` (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty),
+    another way), ``build_first`` (bool: the host has an older C library than this controller, so that only the built program tells
+    whether it can run), ``switch`` (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty),
     ``prune`` (versions to remove), ``take_over`` (bool), ``environment`` (settings of the service), ``hide_devices``
     (bool: no GPU is used).
     """
@@ -72,6 +74,7 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         "fetch": fetch,
         "module": module,
         "install": install,
+        "build_first": _by_number(host["glibc"]) < _by_number(glibc()),
         "switch": host["current"] != version,
         "previous": previous,
         "prune": _prune(list(host["versions"]), version, previous, inputs["keep_versions"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.onprem.llm.plugins.plugin_utils import ollama_plan as ollama_plan_module
 from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import environment, ollama_plan, systemd_quoted
 
 LLAMA = "/usr/bin/llama-server"
@@ -26,6 +27,7 @@ BARE: dict[str, Any] = {
     "models_empty": True,
     "llama_server": True,
     "llama_package": True,
+    "glibc": "2.41",
     "gpus": [],
 }
 GOOD: dict[str, Any] = {
@@ -75,6 +77,14 @@ def test_a_bare_host_is_installed_and_switched() -> None:
 def test_nothing_is_to_do_where_all_is_there() -> None:
     made = plan({"versions": {"0.34.4": "archive"}, "current": "0.34.4", "unit_owner": "ours", "command": "ours"})
     assert (made["problems"], made["install"], made["switch"], made["prune"]) == ([], False, False, [])
+
+
+@pytest.mark.parametrize(
+    ("host", "controller", "first"), [("2.36", "2.41", True), ("2.41", "2.41", False), ("2.41", "2.9", False), ("", "2.36", True)]
+)
+def test_a_controller_with_a_newer_c_library_builds_first(monkeypatch: pytest.MonkeyPatch, host: str, controller: str, first: bool) -> None:
+    monkeypatch.setattr(ollama_plan_module, "glibc", lambda: controller)
+    assert plan({"glibc": host})["build_first"] is first
 
 
 @pytest.mark.parametrize(
