@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.testbed import images
+from tools.testbed import images, shell
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,9 @@ def test_what_images_are_built_with(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(images, "KEYRING", tmp_path / "keyring.gpg")
     assert images.missing_packages() == missing
+
+
+@pytest.mark.parametrize(("uid", "words"), [(0, ""), (1000, " with sudo")])
+def test_sudo_is_named_beforehand(monkeypatch: pytest.MonkeyPatch, uid: int, words: str) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    assert shell.with_sudo() == words

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds
+from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds, with_sudo
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = "onprem-llm-test"
@@ -89,7 +89,7 @@ def _bootstrap(recipe: dict[str, Any], tag: str) -> None:
     missing = missing_packages()
     if missing:
         install_packages(missing, "the images of the test hosts are built from Debian's packages")
-    say(f"Building the image {tag} from the packages of {recipe['suite']} (about half a minute, once)")
+    say(f"Building the image {tag} from the packages of {recipe['suite']}{with_sudo()} (about half a minute, once)")
     archive = CACHE / f"{tag.rsplit(':', 1)[1]}.tar"
     options = [f"--aptopt={option}" for option in recipe.get("aptopts", [])]
     keep = "\n".join(recipe.get("aptopts", []))
