@@ -64,6 +64,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "port_holder": holder_of(places.port, "ollama.service"),
         "blocking_parents": blocking_parents(places.models_dir, places.user),
         "free_bytes": {"prefix": free_bytes(places.prefix), "models": free_bytes(places.models_dir)},
+        "prefix_device": nearest(places.prefix).stat().st_dev,
         "models_device": nearest(places.models_dir).stat().st_dev,
         "llama_server": bool(places.llama_server) and os.access(places.llama_server, os.X_OK),
         "llama_package": package_known(places.llama_package) if places.llama_package else False,

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
@@ -39,6 +39,8 @@ class Need:
 
     folder: str
     size: int
+    # What is written (a digest), for two that need the same need it once; empty for what nobody else writes.
+    content: str = ""
 
 
 class Store:
@@ -215,6 +217,18 @@ def check_space(needs: Sequence[Need]) -> None:
             raise ModelError(
                 f"{folder} has {free} bytes free, but {total + HEADROOM} are needed: free space there or choose another volume."
             )
+
+
+def measured(needs: Sequence[Need]) -> list[dict[str, Any]]:
+    """Return the needs as plain data with the file system (``device``) and its free bytes, to be summed with those of others."""
+    found = []
+    for need in needs:
+        folder = existing_parent(need.folder)
+        with explained(f"read the free space of {folder}"):
+            space, device = os.statvfs(folder), Path(folder).stat().st_dev
+        free = space.f_bavail * space.f_frsize
+        found.append({"folder": need.folder, "size": need.size, "content": need.content, "device": device, "free": free})
+    return [need for need in found if need["size"]]
 
 
 def existing_parent(folder: str) -> str:

@@ -100,6 +100,10 @@ free_bytes:
   description: Free bytes for V(prefix) and V(models).
   returned: success
   type: dict
+prefix_device:
+  description: Number of the file system that holds O(prefix).
+  returned: success
+  type: int
 models_device:
   description: Number of the file system that holds O(models_dir).
   returned: success

@@ -164,6 +164,27 @@ bytes_copied:
   returned: success
   type: int
   sample: 0
+needs:
+  description: What has to be written before the model is there, and the free space for it. Two that have the same C(content) need it once.
+  returned: in check mode
+  type: list
+  elements: dict
+  contains:
+    folder:
+      description: Where it is written.
+      type: str
+    size:
+      description: Its size in bytes.
+      type: int
+    content:
+      description: What it is; empty where no other model could need the same.
+      type: str
+    device:
+      description: Number of the file system that holds the folder.
+      type: int
+    free:
+      description: Free bytes there.
+      type: int
 actions:
   description: What was done, or would be done in check mode, in this order.
   returned: success
@@ -180,7 +201,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.host_files import accou
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_plan import Plan, Request, plan_model
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_model_name, as_source
-from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store, measured
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "name": {"type": "str", "required": True},
@@ -211,7 +232,7 @@ def request_of(params: dict[str, Any], *, check: bool) -> Request:
     )
 
 
-def result_of(plan: Plan, actions: list[str]) -> dict[str, Any]:
+def result_of(plan: Plan, actions: list[str], *, check: bool) -> dict[str, Any]:
     """Return what the module reports."""
     result: dict[str, Any] = {
         "changed": bool(actions),
@@ -220,6 +241,8 @@ def result_of(plan: Plan, actions: list[str]) -> dict[str, Any]:
         "bytes_copied": plan.bytes_copied,
         "diff": plan.diff(),
     }
+    if check:
+        result["needs"] = measured(plan.needs)
     if plan.image:
         layers = plan.image.blobs.values()
         result["digest"] = f"sha256:{plan.image.weights.digest}"
@@ -247,7 +270,7 @@ def main() -> None:
         module.fail_json(msg=str(exc))
     for warning in plan.warnings:
         module.warn(warning)
-    module.exit_json(**result_of(plan, actions))
+    module.exit_json(**result_of(plan, actions, check=check))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc
 from ansible_collections.onprem.llm.plugins.plugin_utils.artefacts import ArtefactError, artefact, go_module
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import is_of_the_system
 
@@ -39,9 +40,11 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     ``way`` (release, mirror, file or go), ``machine`` (uname -m) and ``llm_source``. Where its ``state`` is absent there is
     nothing to plan, and the result has ``problems`` only.
 
-    Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``arch``, ``fetch``
+    Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``needs`` (what the engine needs on
+    the disk, for ``space_problems``), ``arch``, ``fetch``
     (where the archive comes from), ``module`` (for Go), ``install`` (bool: the version is not there yet, or came by
-    another way), ``switch`` (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty),
+    another way), ``build_first`` (bool: the host has an older C library than this controller, so that only the built program tells
+    whether it can run), ``switch`` (bool: another version is in use), ``previous`` (version to keep for a rollback, or empty),
     ``prune`` (versions to remove), ``take_over`` (bool), ``environment`` (settings of the service), ``hide_devices``
     (bool: no GPU is used).
     """
@@ -66,12 +69,15 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     problems += [*_setting_problems(inputs), *_host_problems(host, inputs)]
     if install:
         problems += _install_problems(host, inputs, fetch)
+    need = {"folder": inputs["prefix"], "size": _install_bytes(inputs), "content": "", "device": host["prefix_device"]}
     return {
         "problems": problems,
+        "needs": [{**need, "free": host["free_bytes"]["prefix"]}] if install else [],
         "arch": arch,
         "fetch": fetch,
         "module": module,
         "install": install,
+        "build_first": _by_number(host["glibc"]) < _by_number(glibc()),
         "switch": host["current"] != version,
         "previous": previous,
         "prune": _prune(list(host["versions"]), version, previous, inputs["keep_versions"]),
@@ -208,10 +214,37 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
         )
 
 
-def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[str, str]) -> Iterator[str]:
+def _install_bytes(inputs: Inputs) -> int:
     archive = Path(inputs["archive"])
     carried = inputs["way"] == "file" and archive.is_file()
-    needed = GO_BYTES if inputs["way"] == "go" else UNPACKED_RATIO * archive.stat().st_size if carried else RELEASE_BYTES
+    return GO_BYTES if inputs["way"] == "go" else UNPACKED_RATIO * archive.stat().st_size if carried else RELEASE_BYTES
+
+
+def space_problems(needs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return one sentence for each file system that cannot hold all that is to be written to it.
+
+    ``needs`` are those of the plan (``ollama_plan``) and of every model (module ``ollama_model``): ``folder``, ``size``, ``content``,
+    ``device`` and ``free``. What several models share (``content``) is written once.
+    """
+    by_device: dict[int, dict[Any, Mapping[str, Any]]] = {}
+    for position, need in enumerate(needs):
+        by_device.setdefault(need["device"], {})[need["content"] or position] = need
+    problems = []
+    for unique in by_device.values():
+        parts = list(unique.values())
+        total, free = sum(part["size"] for part in parts), min(part["free"] for part in parts)
+        if total > free:
+            folders = " and ".join(sorted({part["folder"] for part in parts}))
+            problems.append(
+                f"{folders} need {total / 1e9:.1f} GB in all on one file system, but {free / 1e9:.1f} GB are free there: "
+                "make room, or move one of them to another volume."
+            )
+    return problems
+
+
+def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[str, str]) -> Iterator[str]:
+    archive = Path(inputs["archive"])
+    needed = _install_bytes(inputs)
     if host["free_bytes"]["prefix"] < needed:
         yield (
             f"Ollama needs about {needed / 1e9:.1f} GB below {inputs['prefix']}, but {host['free_bytes']['prefix'] / 1e9:.1f} GB are free: "

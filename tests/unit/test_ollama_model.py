@@ -33,6 +33,9 @@ def call(capsys: pytest.CaptureFixture[str], params: dict[str, Any], *, check: b
 def test_check_apply_and_again(capsys: pytest.CaptureFixture[str], params: dict[str, Any], tmp_path: Path) -> None:
     checked = call(capsys, params, check=True)
     assert checked["changed"] and not (tmp_path / "store").exists() and not (tmp_path / "models").exists()
+    needs = checked.pop("needs")
+    assert {need["folder"] for need in needs} <= {params["store"], params["models_dir"]} and all(need["size"] for need in needs)
+    assert sum(need["size"] for need in needs if need["content"]) == checked["bytes_copied"]
     applied = call(capsys, params)
     assert applied == {**checked, "invocation": applied["invocation"]}
     again = call(capsys, params)
@@ -46,7 +49,7 @@ def test_check_apply_and_again(capsys: pytest.CaptureFixture[str], params: dict[
 
 
 def test_what_is_returned_is_documented(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
-    result = call(capsys, params)
+    result = call(capsys, params, check=True)
     documented = yaml.safe_load(ollama_model.RETURN)
     assert set(result) - {"changed", "diff", "invocation"} == set(documented)
     assert set(result["blobs"][0]) == set(documented["blobs"]["contains"])

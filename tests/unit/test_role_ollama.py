@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import environment, ollama_plan, systemd_quoted
+from ansible_collections.onprem.llm.plugins.plugin_utils import ollama_plan as ollama_plan_module
+from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import environment, ollama_plan, space_problems, systemd_quoted
 
 LLAMA = "/usr/bin/llama-server"
 BARE: dict[str, Any] = {
@@ -22,10 +23,12 @@ BARE: dict[str, Any] = {
     "port_holder": None,
     "blocking_parents": [],
     "free_bytes": {"prefix": 10**11, "models": 10**11},
+    "prefix_device": 1,
     "models_device": 1,
     "models_empty": True,
     "llama_server": True,
     "llama_package": True,
+    "glibc": "2.41",
     "gpus": [],
 }
 GOOD: dict[str, Any] = {
@@ -75,6 +78,14 @@ def test_a_bare_host_is_installed_and_switched() -> None:
 def test_nothing_is_to_do_where_all_is_there() -> None:
     made = plan({"versions": {"0.34.4": "archive"}, "current": "0.34.4", "unit_owner": "ours", "command": "ours"})
     assert (made["problems"], made["install"], made["switch"], made["prune"]) == ([], False, False, [])
+
+
+@pytest.mark.parametrize(
+    ("host", "controller", "first"), [("2.36", "2.41", True), ("2.41", "2.41", False), ("2.41", "2.9", False), ("", "2.36", True)]
+)
+def test_a_controller_with_a_newer_c_library_builds_first(monkeypatch: pytest.MonkeyPatch, host: str, controller: str, first: bool) -> None:
+    monkeypatch.setattr(ollama_plan_module, "glibc", lambda: controller)
+    assert plan({"glibc": host})["build_first"] is first
 
 
 @pytest.mark.parametrize(
@@ -209,3 +220,29 @@ def test_devices_are_hidden_unless_a_gpu_is_used(gpus: list[str], gpu: str, hidd
 def test_quoting() -> None:
     assert systemd_quoted('a"b\\c%d') == 'a\\"b\\\\c%%d'
     assert systemd_quoted("50%", specifiers=False) == "50%"
+
+
+def need(folder: str, size: int, content: str = "", device: int = 1) -> dict[str, Any]:
+    return {"folder": folder, "size": size, "content": content, "device": device, "free": 10**9}
+
+
+@pytest.mark.parametrize(
+    ("needs", "words"),
+    [
+        ([], None),
+        ([need("/a", 6 * 10**8), need("/b", 4 * 10**8)], None),
+        ([need("/a", 6 * 10**8), need("/b", 6 * 10**8)], "/a and /b need 1.2 GB in all on one file system, but 1.0 GB are free"),
+        ([need("/a", 6 * 10**8), need("/b", 6 * 10**8, device=2)], None),
+        # Two models of one file store it once, and copy it into the models' folder once.
+        ([need("/a", 6 * 10**8, "store x"), need("/a", 6 * 10**8, "store x")], None),
+        ([need("/a", 6 * 10**8, "store x"), need("/a", 6 * 10**8, "models x")], "/a need 1.2 GB"),
+    ],
+)
+def test_what_does_not_fit_all_in_all(needs: list[dict[str, Any]], words: str | None) -> None:
+    problems = space_problems(needs)
+    assert (problems == []) if words is None else (len(problems) == 1 and words in problems[0]), problems
+
+
+def test_the_engine_needs_room_only_where_it_is_installed() -> None:
+    assert plan()["needs"] == [{"folder": "/opt/ollama", "size": 8 * 10**9, "content": "", "device": 1, "free": 10**11}]
+    assert plan({"versions": {"0.34.4": "archive"}})["needs"] == []

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds
+from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds, with_sudo
 
 PID_FILE = CACHE / "dockerd.pid"
 LOG_FILE = CACHE / "dockerd.log"
@@ -28,7 +28,7 @@ def ensure() -> None:
     if _daemon_path() is None:
         install_packages(["docker.io", "iptables"], "test hosts are Docker containers")
     if Path("/run/systemd/system").is_dir():
-        say("Starting the Docker engine with systemctl")
+        say(f"Starting the Docker engine by systemctl{with_sudo()}")
         run(*as_root("systemctl", "start", "docker"), quiet=True)
     else:
         _start_daemon()
@@ -41,7 +41,7 @@ def stop() -> None:
         return
     pid = int(PID_FILE.read_text())
     if _is_dockerd(pid):
-        say(f"Stopping the Docker engine that was started here (pid {pid})")
+        say(f"Stopping the Docker engine that was started here (pid {pid}){with_sudo()}")
         run(*as_root("kill", f"-{signal.SIGTERM.value}", str(pid)), quiet=True)
         deadline = time.monotonic() + START_TIMEOUT_S
         while _is_dockerd(pid) and time.monotonic() < deadline:
@@ -62,7 +62,7 @@ def _is_dockerd(pid: int) -> bool:
 
 def _start_daemon() -> None:
     """Start dockerd in a session of its own; there is no service manager to do it."""
-    say(f"Starting the Docker engine: no service manager runs here (log: {LOG_FILE})")
+    say(f"Starting the Docker engine{with_sudo()}: no service manager runs here (log: {LOG_FILE})")
     CACHE.mkdir(parents=True, exist_ok=True)
     with LOG_FILE.open("wb") as log:
         process = subprocess.Popen(

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds
+from .shell import CACHE, TestbedError, as_root, install_packages, run, say, succeeds, with_sudo
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = "onprem-llm-test"
+# Other distributions do not bring the keys of Debian's archive with mmdebstrap.
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def platforms() -> dict[str, Any]:
@@ -76,11 +78,18 @@ def _build(image: str, tag: str) -> None:
         _bootstrap(recipe, tag)
 
 
+def missing_packages() -> list[str]:
+    """Return the packages that building an image needs and this machine lacks."""
+    found = {"mmdebstrap": shutil.which("mmdebstrap") is not None, "debian-archive-keyring": KEYRING.exists()}
+    return [name for name, there in found.items() if not there]
+
+
 def _bootstrap(recipe: dict[str, Any], tag: str) -> None:
     """Make a minimal system with mmdebstrap and import it as an image."""
-    if shutil.which("mmdebstrap") is None:
-        install_packages(["mmdebstrap"], "it builds the images of the test hosts")
-    say(f"Building the image {tag} from the packages of {recipe['suite']} (about half a minute, once)")
+    missing = missing_packages()
+    if missing:
+        install_packages(missing, "the images of the test hosts are built from Debian's packages")
+    say(f"Building the image {tag} from the packages of {recipe['suite']}{with_sudo()} (about half a minute, once)")
     archive = CACHE / f"{tag.rsplit(':', 1)[1]}.tar"
     options = [f"--aptopt={option}" for option in recipe.get("aptopts", [])]
     keep = "\n".join(recipe.get("aptopts", []))

@@ -57,6 +57,11 @@ def as_root(*command: str) -> tuple[str, ...]:
     return ("sudo", *command)
 
 
+def with_sudo() -> str:
+    """Return the words that tell of sudo beforehand; nothing where the user is root."""
+    return "" if os.geteuid() == 0 else " with sudo"
+
+
 def install_packages(packages: Sequence[str], reason: str) -> None:
     """Install Debian packages, naming them, the reason and the use of sudo first."""
     if shutil.which("apt-get") is None:
@@ -64,8 +69,7 @@ def install_packages(packages: Sequence[str], reason: str) -> None:
             f"{reason} needs {', '.join(packages)}, and this machine has no apt-get. "
             "Install them with its own package manager, then try again."
         )
-    how = "" if os.geteuid() == 0 else " with sudo"
-    say(f"Installing {', '.join(packages)} from the distribution{how}: {reason}")
+    say(f"Installing {', '.join(packages)} from the distribution{with_sudo()}: {reason}")
     run(*as_root("apt-get", "update", "-qq"), quiet=True)
     install = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
     run(*as_root("env", "DEBIAN_FRONTEND=noninteractive", *install), quiet=True)

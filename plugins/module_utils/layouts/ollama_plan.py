@@ -78,6 +78,7 @@ class Plan:
     after: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     bytes_copied: int = 0
+    needs: list[Need] = field(default_factory=list)
     # The steps.
     ingest: str = ""
     folders: list[Path] = field(default_factory=list)
@@ -271,10 +272,12 @@ def _plan_layout(plan: Plan, present: bytes | None) -> None:
 
     plan.after = describe_image(image)
     crossing = image.weights in plan.lay and not same_mount(plan.store.root.as_posix(), tree.blobs.as_posix())
-    needs = [Need(str(plan.store.root), image.weights.size if plan.ingest == "copy" else 0)]
-    needs += [Need(str(tree.root), image.weights.size if crossing else 0)]
+    weights = image.weights
+    needs = [Need(str(plan.store.root), weights.size if plan.ingest == "copy" else 0, f"store {weights.digest}")]
+    needs += [Need(str(tree.root), weights.size if crossing else 0, f"models {weights.digest}")]
     plan.bytes_copied = sum(need.size for need in needs)
-    check_space([*needs, Need(str(tree.root), sum(layer.size for layer in plan.lay if layer.data is not None))])
+    plan.needs = [*needs, Need(str(tree.root), sum(layer.size for layer in plan.lay if layer.data is not None))]
+    check_space(plan.needs)
     if present is None:
         return
     _show(plan, "missing blobs", [f"sha256:{layer.digest}" for layer in plan.lay], [])
