@@ -41,7 +41,7 @@ function gate.enter()
         return ngx.exec(route.answer)
     end
     ngx.var.llm_client = decision.client
-    ngx.ctx.route, ngx.ctx.path = route, decision.path
+    ngx.var.llm_path = decision.path
 end
 
 local function say(status, body)
@@ -50,10 +50,9 @@ local function say(status, body)
     return ngx.exit(ngx.HTTP_OK)
 end
 
-local function send_to(upstream, host, path)
+local function send_to(upstream, host)
     ngx.var.llm_upstream = upstream
     ngx.var.llm_host = host
-    ngx.var.llm_path = path
 end
 
 -- The whole body; nginx keeps a large one in a file.
@@ -69,11 +68,12 @@ end
 
 --- Find out who answers. Runs in the access phase, after the limits: who is over them makes us read nothing.
 function gate.route()
-    local route, path = ngx.ctx.route, ngx.ctx.path
+    local path = ngx.var.llm_path
+    local route = config.routes[path]
     if route.answer then
         return ngx.exec(route.answer)
     elseif route.upstream then
-        return send_to(route.upstream, route.host, path)
+        return send_to(route.upstream, route.host)
     end
     local decision = routing.decide(config, route, path, body_of_request())
     if decision.status then
@@ -81,11 +81,12 @@ function gate.route()
     end
     local model = decision.model
     ngx.var.llm_model = model.name
-    send_to(model.upstream, config.engines[model.engine].host, decision.path)
+    send_to(model.upstream, config.engines[model.engine].host)
     if decision.body then
         ngx.req.set_body_data(decision.body)
     end
     if decision.form then
+        ngx.var.llm_path = decision.path
         ngx.var.llm_form = decision.form
         ngx.var.llm_stream = decision.stream and "yes" or ""
         return ngx.exec("@translated")
