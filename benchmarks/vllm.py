@@ -78,7 +78,8 @@ def main() -> None:
     )
     noop = statistics.median(noops)
     print(
-        f"vllm: first answer {cold:.0f} s cold, {warm:.0f} s warm, nothing to do {noop:.1f} s (goal {GOAL_COLD_S} s, {GOAL_WARM_S} s, {GOAL_NOOP_S} s)"
+        f"vllm: first answer {cold:.0f} s cold, {warm:.0f} s warm, nothing to do {noop:.1f} s "
+        f"(goal {GOAL_COLD_S} s, {GOAL_WARM_S} s, {GOAL_NOOP_S} s)"
     )
     if cold > GOAL_COLD_S or warm > GOAL_WARM_S or noop > GOAL_NOOP_S:
         sys.exit("error: a goal was missed; the figures are in the line above.")

@@ -50,7 +50,7 @@ def test_models_are_merged(gateway: Gateway) -> None:
 
 @BOTH
 def test_embeddings_of_a_chat_model_are_refused_by_the_engine(gateway: Gateway, model: str) -> None:
-    with pytest.raises(openai.APIStatusError, match="(?i)embeddings"):
+    with pytest.raises(openai.APIStatusError, match=r"(?i)embeddings"):
         gateway.openai().embeddings.create(model=model, input="Paris")
 
 
