@@ -1,6 +1,10 @@
 # shellcheck shell=sh
 # Says how the host is now, for the role to decide by; changes nothing.
 # $1 port, $2 folder of our certificates, $3 and $4 given certificate and key on this host ('' if there are none), then packages.
+command -v ss > /dev/null || {
+    echo "This host has no program ss, which tells who listens on a port: install iproute2." >&2
+    exit 1
+}
 echo '== nginx'
 command -v /usr/sbin/nginx
 echo '== service'
@@ -8,6 +12,13 @@ systemctl is-active nginx.service
 systemctl is-enabled nginx.service 2> /dev/null
 echo '== listeners'
 ss --no-header --listening --tcp --numeric --processes "sport = :$1"
+echo '== unapplied'
+# Files that are newer than the workers, by more than the two seconds by which these numbers may be off: a run was cut off before its reload.
+worker=$(pgrep --newest --parent "$(cat /run/nginx.pid 2> /dev/null || echo 0)" 2> /dev/null)
+if [ -n "$worker" ]; then
+    since=$(($(date +%s) - $(ps -o etimes= -p "$worker") + 2))
+    find /etc/nginx/llm /etc/nginx/conf.d/llm.conf "$2" -type f -newermt "@$since" 2> /dev/null
+fi
 echo '== sites'
 ls -d /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/* 2> /dev/null
 echo '== default_site'
