@@ -100,10 +100,10 @@ def command_owner(command: Path) -> str:
     return "foreign" if command.exists() else "none"
 
 
-def link_name(link: Path) -> str:
-    """Return the version that ``link`` points to; empty if it is no link, or none to a version."""
+def link_name(link: Path, pattern: re.Pattern[str] = VERSION) -> str:
+    """Return the version that ``link`` points to; empty if it is no link, or none to a name of that ``pattern``."""
     name = link.readlink().name if link.is_symlink() else ""
-    return name if VERSION.fullmatch(name) else ""
+    return name if pattern.fullmatch(name) else ""
 
 
 def unit_owner(unit: Path) -> tuple[str, str]:
@@ -170,9 +170,14 @@ def start_time(service: str, proc: Path = Path("/proc")) -> float | None:
         raise HostError(
             f"'{' '.join(command)}' should tell the main process of {service}, but it failed: {said}. Repair systemd on this host."
         )
+    return process_start(done.stdout.strip(), proc)
+
+
+def process_start(pid: str, proc: Path = Path("/proc")) -> float | None:
+    """Return when a process started (seconds since the epoch); None if there is no such process."""
     try:
         # proc(5): the name in brackets may hold spaces; field 22 is the start in clock ticks after boot.
-        ticks = (proc / done.stdout.strip() / "stat").read_text().rpartition(")")[2].split()[19]
+        ticks = (proc / pid / "stat").read_text().rpartition(")")[2].split()[19]
     except (FileNotFoundError, ProcessLookupError):
         return None
     boot = next(line.split()[1] for line in (proc / "stat").read_text().splitlines() if line.startswith("btime "))

@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils import nvidia
 from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes
 from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
-from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc, link_name
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc, link_name, process_start
 
 UNIT = Path("/etc/systemd/system/vllm@.service")
 MARK = "onprem.llm"
@@ -26,7 +26,9 @@ LOCK = "lock.txt"
 PYTHONS = ("/usr/bin/python3", *(f"{folder}/python3.{minor}" for minor in range(11, 15) for folder in ("/usr/bin", "/usr/local/bin")))
 ASK_PYTHON = "import sys, importlib.util as u; print('%d.%d' % sys.version_info[:2], int(bool(u.find_spec('ensurepip'))))"
 INSTANCE = re.compile(r"vllm@(?P<name>.+)\.service")
-PROPERTIES = "Id,ActiveState,SubState,ExecMainStartTimestamp"
+PROPERTIES = "Id,ActiveState,SubState,MainPID"
+# <version>-<variant>-<start of the lock's digest>
+BUILD = re.compile(r"\d[\w.+]*-(?:cpu|cuda)-[0-9a-f]{8}")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
@@ -55,8 +57,8 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "free_bytes": {"prefix": free_bytes(places.prefix), "models": free_bytes(places.models_dir)},
         "uv": uv_version(places.prefix),
         "builds": builds(places.prefix),
-        "current": link_name(places.prefix / "current"),
-        "previous": link_name(places.prefix / "previous"),
+        "current": link_name(places.prefix / "current", BUILD),
+        "previous": link_name(places.prefix / "previous", BUILD),
         "unit_owner": unit_owner(unit),
         "instances": instances(places, unit),
         "port_holders": {name: found for name, port in places.ports.items() if (found := port_holder(port))},
@@ -105,7 +107,7 @@ def uv_version(prefix: Path) -> str:
 def builds(prefix: Path) -> list[str]:
     """Return the builds below ``prefix`` that are whole: the lock was put there last, and the interpreter is still there."""
     whole = (path.parent for path in prefix.glob(f"*/{LOCK}") if not path.parent.is_symlink())
-    return sorted(folder.name for folder in whole if (folder / "bin" / "python").exists() and not folder.name.startswith("."))
+    return sorted(folder.name for folder in whole if (folder / "bin" / "python").exists() and BUILD.fullmatch(folder.name))
 
 
 def unit_owner(unit: Path) -> str:
@@ -142,9 +144,7 @@ def instances(places: Places, unit: Path) -> dict[str, dict[str, bool]]:
 
 def unit_states() -> dict[str, dict[str, str]]:
     """Return what systemd tells of the instances that it has loaded, by name."""
-    done = subprocess.run(
-        ["systemctl", "show", "--property", PROPERTIES, "--timestamp=unix", "vllm@*.service"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["systemctl", "show", "--property", PROPERTIES, "vllm@*.service"], capture_output=True, text=True, check=False)
     blocks = (dict(line.partition("=")[::2] for line in block.splitlines()) for block in done.stdout.split("\n\n"))
     named = ((INSTANCE.fullmatch(block.get("Id", "")), block) for block in blocks)
     return {found["name"]: block for found, block in named if found and block.get("ActiveState") != "inactive"}
@@ -163,12 +163,13 @@ def read_files(name: str, places: Places, unit: Path) -> list[Path]:
 
 def is_stale(state: Mapping[str, str], files: list[Path]) -> bool:
     """Tell whether a running service started before the newest of ``files`` was written or put there."""
-    start = state.get("ExecMainStartTimestamp", "").lstrip("@")
-    if state.get("ActiveState") != "active" or not start.isdigit():
+    start = process_start(state.get("MainPID", "0")) if state.get("ActiveState") == "active" else None
+    if start is None:
         return False
     stats = [path.lstat() for path in files if path.is_symlink() or path.exists()]
-    # systemd tells whole seconds: what is of the same second was written before the start. A folder that was moved has a new ctime only.
-    return any(max(stat.st_mtime, stat.st_ctime) >= int(start) + 1 for stat in stats)
+    # The kernel tells when it booted in whole seconds: what is of the same second was written before the start. A folder that was moved has a
+    # new ctime only.
+    return any(max(stat.st_mtime, stat.st_ctime) >= start + 1 for stat in stats)
 
 
 def port_holder(port: int, proc: Path = Path("/proc")) -> dict[str, Any] | None:

@@ -29,12 +29,16 @@ def build(prefix: Path, name: str, *, lock: bool = True, python: str = sys.execu
 
 
 def test_builds_that_are_whole(tmp_path: Path) -> None:
-    build(tmp_path, "0.32.0-cpu-1")
-    build(tmp_path, "0.31.0-cpu-2", lock=False)
-    build(tmp_path, "0.30.0-cpu-3", python="/usr/bin/python3.0")
-    (tmp_path / "current").symlink_to("0.32.0-cpu-1")
-    assert vllm_host.builds(tmp_path) == ["0.32.0-cpu-1"]
+    build(tmp_path, "0.32.0-cpu-11111111")
+    build(tmp_path, "0.31.0-cpu-22222222", lock=False)
+    build(tmp_path, "0.30.0-cpu-33333333", python="/usr/bin/python3.0")
+    (tmp_path / "current").symlink_to("0.32.0-cpu-11111111")
+    assert vllm_host.builds(tmp_path) == ["0.32.0-cpu-11111111"]
     assert vllm_host.builds(tmp_path / "none") == []
+    # What lies there by another name is somebody else's.
+    build(tmp_path, "tool")
+    assert vllm_host.builds(tmp_path) == ["0.32.0-cpu-11111111"]
+    assert vllm_host.link_name(tmp_path / "current", vllm_host.BUILD) == "0.32.0-cpu-11111111"
 
 
 @pytest.mark.parametrize(("text", "owner"), [(None, "none"), ("# onprem.llm: by the role\n", "ours"), ("[Service]\n", "foreign")])
@@ -99,18 +103,20 @@ def test_instances_of_files_links_and_units(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("ago", "state", "stale"), [(60, "active", True), (-60, "active", False), (60, "activating", False), (60, "inactive", False)]
 )
-def test_a_service_that_started_before_its_files_were_written(tmp_path: Path, ago: int, state: str, stale: bool) -> None:
+def test_a_service_that_started_before_its_files_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ago: int, state: str, stale: bool
+) -> None:
     file = write(tmp_path / "m.yaml")
-    shown = {"ActiveState": state, "ExecMainStartTimestamp": f"@{int(time.time()) - ago}"}
-    assert vllm_host.is_stale(shown, [file, tmp_path / "none"]) is stale
+    monkeypatch.setattr(vllm_host, "process_start", {"7": time.time() - ago}.get)
+    assert vllm_host.is_stale({"ActiveState": state, "MainPID": "7"}, [file, tmp_path / "none"]) is stale
 
 
-def test_a_model_that_was_moved_into_its_place_counts_as_new(tmp_path: Path) -> None:
+def test_a_model_that_was_moved_into_its_place_counts_as_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
     os.utime(folder, (0, 0))
-    shown = {"ActiveState": "active", "ExecMainStartTimestamp": f"@{int(time.time()) - 60}"}
-    assert vllm_host.is_stale(shown, [folder.rename(tmp_path / "m")])
+    monkeypatch.setattr(vllm_host, "process_start", {"7": time.time() - 60}.get)
+    assert vllm_host.is_stale({"ActiveState": "active", "MainPID": "7"}, [folder.rename(tmp_path / "m")])
 
 
 TCP = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
