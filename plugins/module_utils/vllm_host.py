@@ -167,8 +167,8 @@ def is_stale(state: Mapping[str, str], files: list[Path]) -> bool:
     if start is None:
         return False
     stats = [path.lstat() for path in files if path.is_symlink() or path.exists()]
-    # The kernel tells when it booted in whole seconds: what is of the same second was written before the start. A folder that was moved has a
-    # new ctime only.
+    # The kernel tells when it booted in whole seconds: what is of the same second was written before the start.
+    # A folder that was moved has a new ctime only.
     return any(max(stat.st_mtime, stat.st_ctime) >= start + 1 for stat in stats)
 
 

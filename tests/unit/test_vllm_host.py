@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.module_utils import vllm_host
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import link_name
 from ansible_collections.onprem.llm.plugins.modules import vllm_info
 
 
@@ -38,7 +39,7 @@ def test_builds_that_are_whole(tmp_path: Path) -> None:
     # What lies there by another name is somebody else's.
     build(tmp_path, "tool")
     assert vllm_host.builds(tmp_path) == ["0.32.0-cpu-11111111"]
-    assert vllm_host.link_name(tmp_path / "current", vllm_host.BUILD) == "0.32.0-cpu-11111111"
+    assert link_name(tmp_path / "current", vllm_host.BUILD) == "0.32.0-cpu-11111111"
 
 
 @pytest.mark.parametrize(("text", "owner"), [(None, "none"), ("# onprem.llm: by the role\n", "ours"), ("[Service]\n", "foreign")])
