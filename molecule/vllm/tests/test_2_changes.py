@@ -80,8 +80,8 @@ def test_a_truncated_shard_is_refused(host: Host, engine: Engine) -> None:
 
 
 def test_a_service_that_does_not_start_is_quoted(engine: Engine) -> None:
-    # A KV cache that no memory of this size holds: the engine itself refuses it, in its own words.
-    run = engine.attempt(llm_models=models(options={"max_num_seqs": 2, "max_model_len": 10_000_000}))
+    # More context than the model was made for: the engine itself refuses it, in its own words.
+    run = engine.attempt(llm_models=models(context=10_000_000))
     assert run.returncode != 0, run.stdout
     assert UNITS[SECOND] in run.stdout
     assert "10000000" in run.stdout
