@@ -61,7 +61,7 @@ def ask(options: argparse.Namespace, model: str, question: str) -> None:
     speed = (tokens - 1) / max(time.monotonic() - first, 1e-6)
     print(f"\n\nfirst token after {first - start:.2f} s, {speed:.0f} tokens/s\n")
     print(f"address  {options.url}\nmodel    {model}\nkey      {key}\n\nTry it:\n")
-    data = json.dumps({k: body[k] for k in ("model", "messages")})
+    data = json.dumps({k: body[k] for k in ("model", "messages", "temperature")})
     print(f"""curl --cacert {options.ca} -H "Authorization: Bearer {key}" {options.url}/v1/chat/completions -d '{data}'""")
 
 
