@@ -81,6 +81,7 @@ function gate.route()
     end
     local model = decision.model
     ngx.var.llm_model = model.name
+    ngx.var.llm_type = "application/json"
     send_to(model.upstream, config.engines[model.engine].host)
     if decision.body then
         ngx.req.set_body_data(decision.body)
