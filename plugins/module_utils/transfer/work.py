@@ -1,0 +1,342 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The work that is left, for all threads: workers bring parts, one hashes behind them, one puts what is finished into the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import (
+    ARRIVED,
+    BUSY,
+    DONE,
+    LEAST_HALF,
+    NEW,
+    OPENING,
+    RANGES,
+    READY,
+    STREAM,
+    WORTH_S,
+    Download,
+    Flight,
+    Hashing,
+)
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import try_lock
+
+# So many finished files may wait for the store, each of which keeps two files open.
+MOST_ARRIVED = 100
+
+
+class SupersededError(Exception):
+    """What a worker brings is of no use any more: the file was begun anew, or all is over."""
+
+
+class Queue:
+    """What is left to be done. One lock guards every download and flight."""
+
+    def __init__(self, downloads: Sequence[Download], store: Store, is_stored: Callable[[Download], bool]) -> None:
+        self.downloads, self.store, self._is_stored = list(downloads), store, is_stored
+        self.changed = threading.Condition()
+        self.stop = threading.Event()
+        self.failure: BaseException | None = None
+        # Workers with a number below this one may work.
+        self.wanted = 1
+        # What was too much for a server: nobody asks for more than that.
+        self.ceiling = 1 << 10
+
+    # What workers do.
+
+    def take(self, number: int) -> Flight | None:
+        """Return the next part to bring, waiting for one; nothing when all is done."""
+        while True:
+            with self.changed:
+                if self.stop.is_set() or all(download.state in {DONE, ARRIVED} for download in self.downloads):
+                    return None
+                found = self._next(number)
+                if found is None:
+                    self.changed.wait(0.5)
+            if isinstance(found, Flight):
+                return found
+            if found:
+                self._open(found)
+
+    def take_ahead(self, number: int) -> Flight | None:
+        """Return a part that can be asked for at once, without waiting; not one that another worker has."""
+        while not self.stop.is_set() and number < self.wanted:
+            with self.changed:
+                found = self._fresh()
+            if not isinstance(found, Download):
+                return found
+            self._open(found)
+        return None
+
+    def _next(self, number: int) -> Flight | Download | None:
+        if number >= self.wanted:
+            return None
+        return self._fresh() or self._half()
+
+    def _fresh(self) -> Flight | Download | None:
+        waiting = sum(download.state == ARRIVED for download in self.downloads)
+        for download in self.downloads:
+            if download.state == NEW and waiting < MOST_ARRIVED:
+                download.state = OPENING
+                return download
+            if download.state == READY and download.gaps:
+                download.state = RANGES if download.single else OPENING
+                return download.cut()
+            if download.gaps and (download.state == RANGES or (download.state == STREAM and not download.flights)):
+                return download.cut()
+        return None
+
+    def _half(self) -> Flight | None:
+        flights = [flight for download in self.downloads if download.state == RANGES and not download.single for flight in download.flights]
+        longest = max(flights, key=lambda flight: flight.seconds_left, default=None)
+        if longest is None or longest.left < 2 * LEAST_HALF or longest.seconds_left < WORTH_S:
+            return None
+        middle, end = longest.claimed + longest.left // 2, longest.end
+        longest.end = middle
+        return longest.download.add_flight(middle, end)
+
+    def _open(self, download: Download) -> None:
+        """Lock the file of a blob and see what an earlier run left of it. The caller has marked it as being opened."""
+        partial = try_lock(self.store, download.blob)
+        stored = partial is not None and self._is_stored(download)
+        if partial and not stored:
+            partial.open(journaled=not download.single)
+        with self.changed:
+            if partial is None:
+                download.state = BUSY
+            elif stored:
+                partial.close()
+                download.state = DONE
+            else:
+                download.partial, download.state = partial, READY
+                download.etag, download.pieces = partial.etag, partial.pieces
+                download.unproven = set(download.pieces)
+                download.gaps = gaps_between(download.pieces, download.blob.size)
+                if download.blob.size == 0:
+                    self._judge(download)
+            self.changed.notify_all()
+
+    def opened(self, flight: Flight, etag: str) -> None:
+        """Note that a server answered with what was asked for."""
+        download = flight.download
+        with self.changed:
+            self._check(flight)
+            news = bool(etag) and not download.etag
+            download.etag = download.etag or etag
+            if download.state == OPENING:
+                download.state = RANGES
+                self.changed.notify_all()
+        if news and download.partial:
+            download.partial.note_etag(etag)
+
+    def shorten(self, flight: Flight, end: int) -> None:
+        """Note that the server sends less than was asked for; what is missing is asked for again."""
+        with self.changed:
+            self._check(flight)
+            if end < flight.end:
+                flight.download.gaps = sorted([*flight.download.gaps, (end, flight.end)])
+                flight.end = end
+                self.changed.notify_all()
+
+    def stream(self, flight: Flight) -> None:
+        """Let this flight bring all that is missing, since the server knows no ranges."""
+        with self.changed:
+            self._check(flight)
+            if flight.download.state != STREAM and not flight.download.single:
+                flight.download.stream_from_first_gap(flight)
+                self.changed.notify_all()
+
+    def claim(self, flight: Flight, count: int) -> int:
+        """Return how many of the bytes that came next are wanted, and keep them from being taken over."""
+        with self.changed:
+            self._check(flight)
+            wanted = min(count, flight.boundary - flight.position)
+            flight.claimed = flight.position + wanted
+            return wanted
+
+    def arrived(self, flight: Flight, piece: Piece) -> None:
+        """Note a piece that was written: in the journal, then for the hasher."""
+        download = flight.download
+        with self.changed:
+            self._check(flight)
+        if download.partial:
+            download.partial.note(piece)
+            if download.single:
+                # Many workers that sync at once cost the disk little more than one.
+                download.partial.seal()
+        with self.changed:
+            self._check(flight)
+            download.pieces[piece.offset] = piece
+            if flight.position >= flight.end:
+                download.flights.remove(flight)
+            if download.single:
+                self._judge(download)
+            self.changed.notify_all()
+
+    def give_back(self, flight: Flight) -> None:
+        """Let somebody else bring what is left of a flight."""
+        download = flight.download
+        with self.changed:
+            if flight in download.flights:
+                download.flights.remove(flight)
+                download.gaps = sorted([*download.gaps, (flight.start, flight.end)])
+                if download.state == OPENING:
+                    download.state = READY
+                self.changed.notify_all()
+
+    def begin_anew(self, flight: Flight, found: str) -> None:
+        """Begin a file anew, once; the second time is the end."""
+        with self.changed:
+            self._check(flight)
+            if flight.download.restarts:
+                self._remove(flight.download)
+                raise changed_twice(flight.download, found)
+            self._restart(flight.download)
+
+    def _restart(self, download: Download) -> None:
+        download.restarts += 1
+        download.begin_anew()
+        self.changed.notify_all()
+
+    def _remove(self, download: Download) -> None:
+        if download.partial:
+            download.partial.remove()
+
+    def _check(self, flight: Flight) -> None:
+        if self.stop.is_set() or flight.epoch != flight.download.epoch:
+            raise SupersededError
+
+    # What the hasher does.
+
+    def next_to_hash(self) -> tuple[Download, Hashing, Piece, bool] | None:
+        """Return a piece whose turn it is and whether it must be proven, waiting for one; nothing when all is done."""
+        with self.changed:
+            while not self.stop.is_set() and any(download.state not in {DONE, ARRIVED} for download in self.downloads):
+                for download in self.downloads:
+                    piece = download.pieces.get(download.hashing.frontier)
+                    if piece and not download.single and download.state in {READY, OPENING, RANGES, STREAM}:
+                        return download, download.hashing, piece, piece.offset in download.unproven
+                self.changed.wait(0.5)
+        return None
+
+    def hashed(self, download: Download, hashing: Hashing, piece: Piece) -> None:
+        """Note that a piece was hashed and is right as such; at the end, judge the whole."""
+        with self.changed:
+            if hashing is not download.hashing:
+                return
+            download.unproven.discard(piece.offset)
+            hashing.frontier = piece.end
+            if hashing.frontier == download.blob.size:
+                self._judge(download)
+
+    def _judge(self, download: Download) -> None:
+        wrong = download.hashing.wrong(download.blob)
+        if wrong is None:
+            download.state = ARRIVED
+            self.changed.notify_all()
+        elif download.restarts:
+            self._remove(download)
+            raise wrong_twice(download, wrong)
+        else:
+            self._restart(download)
+
+    def disproved(self, download: Download, hashing: Hashing, piece: Piece) -> None:
+        """Have a piece of an earlier run fetched again, for its bytes are not what they were."""
+        with self.changed:
+            if hashing is not download.hashing:
+                return
+            del download.pieces[piece.offset]
+            download.unproven.discard(piece.offset)
+            download.gaps = sorted([*download.gaps, (piece.offset, piece.end)])
+            if download.partial:
+                download.partial.drop([piece.offset])
+            self.changed.notify_all()
+
+    # What the keeper and the conductor do.
+
+    def to_land(self, wait: float) -> list[Download]:
+        """Return what can go into the store, waiting a little for it."""
+        with self.changed:
+            found = [download for download in self.downloads if download.state == ARRIVED]
+            if not found and not self.stop.is_set() and not self.is_done:
+                self.changed.wait(wait)
+                found = [download for download in self.downloads if download.state == ARRIVED]
+            return found
+
+    def landed(self, downloads: Sequence[Download]) -> None:
+        """Note what is in the store."""
+        with self.changed:
+            for download in downloads:
+                download.state = DONE
+            self.changed.notify_all()
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether nothing is left."""
+        return all(download.state == DONE for download in self.downloads)
+
+    def retry_busy(self) -> list[Download]:
+        """Return the blobs that other runs fetch; see again whether one of them has ended, unless there is other work."""
+        with self.changed:
+            busy = [download for download in self.downloads if download.state == BUSY]
+            for download in busy:
+                download.state = NEW
+            self.changed.notify_all()
+        return busy
+
+    def unfinished(self) -> list[Download]:
+        """Return what is not in the store yet."""
+        with self.changed:
+            return [download for download in self.downloads if download.state != DONE]
+
+    def set_wanted(self, wanted: int) -> None:
+        """Say how many workers may work."""
+        with self.changed:
+            self.wanted = min(wanted, self.ceiling)
+            self.changed.notify_all()
+
+    def fail(self, failure: BaseException) -> None:
+        """End everything; the first failure is the one that is told."""
+        with self.changed:
+            self.failure = self.failure or failure
+            self.stop.set()
+            self.changed.notify_all()
+
+    def fewer(self) -> None:
+        """Work with half of the workers from now on: the server says that it is too much."""
+        with self.changed:
+            self.ceiling = self.wanted = max(1, self.wanted // 2)
+
+
+def gaps_between(pieces: dict[int, Piece], size: int) -> list[tuple[int, int]]:
+    """Return what is missing between pieces."""
+    gaps, end = [], 0
+    for _offset, piece in sorted(pieces.items()):
+        if piece.offset > end:
+            gaps.append((end, piece.offset))
+        end = piece.end
+    return [*gaps, (end, size)] if end < size else gaps
+
+
+def changed_twice(download: Download, found: str) -> ModelError:
+    """Return the failure for a file that the server does not hold still, or does not have as the list says."""
+    return ModelError(
+        f"{download.label} should have {download.blob.size} bytes that stay the same, but it {found}, also when begun anew: "
+        f"run again when the upload there has ended, or name another revision."
+    )
+
+
+def wrong_twice(download: Download, wrong: tuple[str, str, str]) -> ModelError:
+    """Return the failure for a file that arrives, but is not the right one."""
+    kind, found, expected = wrong
+    return ModelError(
+        f"{download.label} arrived with the {kind} {found}, also when begun anew, but {expected} was expected, so it was not "
+        f"kept: the server or something between alters it; check the endpoint, or name another revision."
+    )

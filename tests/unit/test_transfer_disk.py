@@ -1,0 +1,303 @@
+"""Runs that die, disks that fill up or rot, and what the next run makes of what is left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures, journal
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.landing import chunks_path, read_chunks
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, sweep, try_lock
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import repair
+from tests.standin_upstream import Upstream
+from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, SMALL, Site, digest_of, write_site
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    root = tmp_path_factory.mktemp("site")
+    return root, write_site(root)
+
+
+@pytest.fixture
+def site(content: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
+    with Upstream(content[0]) as up:
+        yield Site(up, Store(str(tmp_path / "store")), content[1])
+
+
+def journal_of(site: Site) -> Path:
+    return site.store.root / "partial" / f"{digest_of(site.data)}.journal"
+
+
+def data_of(site: Site) -> Path:
+    return journal_of(site).with_suffix(".data")
+
+
+def break_off(site: Site, pieces: int = 4) -> None:
+    """Leave a file of which so many pieces have arrived."""
+    site.up.faults.add(f"status:code=404,server=cdn,skip={pieces}")
+    with pytest.raises(ModelError, match="not there"):
+        site.fetch(access=Access(workers=1))
+    site.up.faults.clear()
+    assert len(read_journal(journal_of(site)).pieces) == pieces
+
+
+def kill_at(site: Site, pieces: int) -> int:
+    """Kill a run as soon as so many pieces are in its journal; return the bytes of them."""
+    process = site.process(rate_limit=24 * MIB)
+    until = time.monotonic() + 20
+    while len(read_journal(journal_of(site)).pieces) < pieces and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL
+    return bytes_arrived(site.store, site.blob(BIG))
+
+
+@pytest.mark.parametrize("pieces", [0, 1, 3, 5])
+def test_a_killed_run_costs_a_piece_for_each_worker(site: Site, pieces: int) -> None:
+    there = kill_at(site, pieces)
+    # Where one worker helped another at the end, pieces are smaller.
+    assert there >= min(pieces, 3) * CHUNK
+    before = site.sent
+    came = site.fetch()
+    assert came == SIZE - there and site.has_big and site.partials == []
+    # What had come, had it not been lost, and what came again.
+    assert before + came - SIZE <= QUICK.workers * (CHUNK + MIB)
+
+
+def test_a_run_killed_at_its_very_end_asks_for_nothing(site: Site) -> None:
+    process = site.process()
+    data = data_of(site)
+    partial = site.store.root / "partial"
+    # Every piece has arrived, but the store cannot be locked.
+    site.store.temp.mkdir(parents=True)
+    with site.store.locked():
+        until = time.monotonic() + 20
+        while not (data.exists() and bytes_arrived(site.store, site.blob(BIG)) == SIZE) and time.monotonic() < until:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate(timeout=10)
+    assert sorted(path.suffix for path in partial.iterdir()) == [".data", ".journal", ".lock"]
+    asked = len(site.up.requests)
+    assert site.fetch() == 0 and site.has_big and len(site.up.requests) == asked
+
+
+def test_a_torn_journal_is_believed_up_to_the_tear(site: Site) -> None:
+    break_off(site)
+    journal_of(site).write_bytes(journal_of(site).read_bytes()[:-20])
+    there = bytes_arrived(site.store, site.blob(BIG))
+    assert there in {3 * CHUNK, 4 * CHUNK}
+    assert site.fetch() == SIZE - there and site.has_big
+
+
+@pytest.mark.parametrize("tear", [b"", b"\0" * 50, b"x" * 50, b"00000000 {}\n", b"ffff"])
+def test_a_journal_with_a_foreign_end(site: Site, tear: bytes) -> None:
+    break_off(site)
+    journal_of(site).write_bytes(journal_of(site).read_bytes() + tear)
+    assert site.fetch() == SIZE - 4 * CHUNK and site.has_big
+
+
+@pytest.mark.parametrize("damage", ["zeros", "flip"])
+def test_a_piece_that_a_power_cut_took_is_fetched_again(site: Site, damage: str) -> None:
+    break_off(site)
+    with data_of(site).open("r+b") as stream:
+        stream.seek(2 * CHUNK + 1000)
+        stream.write(bytes(4096) if damage == "zeros" else bytes([site.data[2 * CHUNK + 1000] ^ 1]))
+    assert site.fetch() == SIZE - 3 * CHUNK and site.has_big
+
+
+@pytest.mark.parametrize(("length", "there"), [(0, 0), (CHUNK + 5, 1), (3 * CHUNK, 3), (SIZE + 1, 0)])
+def test_a_file_of_another_length_than_the_journal_thinks(site: Site, length: int, there: int) -> None:
+    break_off(site)
+    os.truncate(data_of(site), length)
+    assert site.fetch() == SIZE - there * CHUNK and site.has_big
+
+
+def test_a_file_that_is_gone(site: Site) -> None:
+    break_off(site)
+    data_of(site).unlink()
+    assert site.fetch() == SIZE and site.has_big
+
+
+def test_what_was_not_synced_before_the_machine_went_down(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of a run all is synced; what a killed one noted since its last sync counts only while the machine stays up."""
+    break_off(site)
+    lines = journal_of(site).read_bytes().splitlines(keepends=True)
+    unsynced = [line for line in lines if b"synced" not in line]
+    monkeypatch.setattr(journal, "BOOT_ID", site.store.root / "lock")
+    assert len(read_journal(journal_of(site)).pieces) == 4
+    journal_of(site).write_bytes(b"".join(unsynced))
+    assert read_journal(journal_of(site)).pieces == {}
+    assert site.fetch() == SIZE
+
+
+def test_another_state_of_the_file_upstream(site: Site) -> None:
+    """The ETag of the journal is not the server's any more: nothing of it is used."""
+    break_off(site)
+    site.up.faults.add("etag:server=cdn")
+    came = site.fetch()
+    # The first answer is the whole file, which is not taken for what is missing.
+    assert SIZE <= came <= SIZE + MIB and site.has_big
+
+
+def test_a_journal_of_another_content_is_not_used(site: Site) -> None:
+    break_off(site)
+    text = journal_of(site).read_bytes().splitlines(keepends=True)
+    text[0] = journal.sealed(b'{"content": "other 5"}')
+    journal_of(site).write_bytes(b"".join(text))
+    assert site.fetch() == SIZE and site.has_big
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a small file system."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("mounting a file system takes root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(site: Site, disk: Path) -> None:
+    site.store = Store(str(disk / "store"))
+    with pytest.raises(ModelError, match=r"Cannot write \S+\.data: No space left on device; free space there or choose another volume\."):
+        site.fetch()
+    there = bytes_arrived(site.store, site.blob(BIG))
+    assert there >= CHUNK and not site.has_big
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+    assert site.fetch() == SIZE - there and site.has_big
+
+
+def test_a_limit_of_the_size_of_files(site: Site) -> None:
+    """The same without root: the kernel refuses to write behind an offset."""
+    process = subprocess.run(
+        ["bash", "-c", 'ulimit -f 10240; exec "$@"', "-", *site.process_arguments()],
+        input=site.told(),
+        text=True,
+        capture_output=True,
+        env=site.environment(),
+        check=False,
+        timeout=20,
+    )
+    assert process.returncode == 1 and "Cannot write " in process.stderr and "Traceback" not in process.stderr
+    assert site.fetch() <= SIZE and site.has_big
+
+
+def test_a_disk_that_cannot_be_written(site: Site, disk: Path) -> None:
+    site.store = Store(str(disk / "store"))
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(ModelError, match=r"Cannot write \S+: Read-only file system; the file system is read-only, choose another place"):
+        site.fetch()
+    assert site.sent == 0
+
+
+def test_pieces_are_remembered_and_mend_the_file(site: Site) -> None:
+    site.fetch(access=Access(workers=1))
+    digest = digest_of(site.data)
+    pieces = read_chunks(site.store, digest)
+    assert [(piece.offset, piece.end) for piece in pieces] == [(n * CHUNK, (n + 1) * CHUNK) for n in range(6)]
+    path = site.store.blob_path(digest)
+    layout = path.with_suffix(".link")
+    os.link(path, layout)
+    assert repair(site.job(), site.store, QUICK, site.reports.append) == 0
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.seek(CHUNK + 1)
+        stream.write(b"xx")
+        stream.truncate(SIZE - 10)
+    # The store calls it damaged, so it is looked for upstream, but only two pieces of it come.
+    assert not site.store.holds(digest, SIZE, verify=True)
+    assert repair(site.job(), site.store, QUICK, site.reports.append) == 2 * CHUNK
+    assert path.read_bytes() == site.data and path.stat().st_mode & 0o777 == 0o444 and layout.read_bytes() != site.data
+    layout.unlink()
+    assert Store(str(site.store.root)).holds(digest, SIZE)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_damaged_file_without_pieces_is_fetched_whole(site: Site, known: bool) -> None:
+    site.fetch()
+    digest = digest_of(site.data)
+    path = site.store.blob_path(digest)
+    if known:
+        path.unlink()
+    else:
+        chunks_path(site.store, digest).write_text("{")
+        path.chmod(0o644)
+        os.truncate(path, 5)
+    assert repair(site.job(), site.store, QUICK, site.reports.append) == SIZE
+    assert path.read_bytes() == site.data
+
+
+def test_a_damaged_small_file(site: Site) -> None:
+    site.fetch(SMALL)
+    path = site.store.git_path(site.blob(SMALL).git_sha1)
+    path.chmod(0o644)
+    path.write_text("{}")
+    assert site.store.git_digest(site.blob(SMALL).git_sha1, 23) is None
+    assert repair(site.job(SMALL), site.store, QUICK, site.reports.append) == 23
+    assert path.read_bytes() == site.content(SMALL)
+
+
+def test_a_repair_does_not_disturb_a_run(site: Site) -> None:
+    site.fetch()
+    path = site.store.blob_path(digest_of(site.data))
+    path.chmod(0o644)
+    os.truncate(path, 5)
+    held = try_lock(site.store, site.blob(BIG))
+    assert held
+    with pytest.raises(ModelError, match="another run fetches it just now"):
+        repair(site.job(), site.store, QUICK, site.reports.append)
+    held.close()
+    path.unlink()
+
+
+def test_old_remains_are_swept_and_those_in_use_are_not(site: Site) -> None:
+    break_off(site)
+    assert bytes_held(site.store, site.blob(BIG)) == 4 * CHUNK and sweep(site.store) == []
+    old = time.time() - 15 * 86400
+    os.utime(data_of(site), (old, old))
+    held = try_lock(site.store, site.blob(BIG))
+    assert held and sweep(site.store) == []
+    held.close()
+    assert sweep(site.store) == [data_of(site)] and site.partials == []
+    assert sweep(Store(str(site.store.root / "none"))) == []
+
+
+def test_what_is_left_of_a_run_that_failed_is_not_locked(site: Site) -> None:
+    break_off(site)
+    assert site.partials == [data_of(site).name, journal_of(site).name]
+    shutil.rmtree(site.store.root / "partial")
+    assert site.fetch() == SIZE
+
+
+def test_pieces_of_a_journal(tmp_path: Path) -> None:
+    path = tmp_path / "x.journal"
+    book = journal.Journal(path, "x 10")
+    for offset in (0, 4, 8):
+        book.note_piece(Piece(offset, 2, "d"))
+    book.note_etag('"e"')
+    book.drop([4])
+    book.note_synced(2)
+    book.close()
+    past = read_journal(path)
+    assert (past.content, past.etag, sorted(past.pieces), past.noted) == ("x 10", '"e"', [0, 8], 3)
+    again = journal.Journal(path, "x 10")
+    assert sorted(again.pieces) == [0, 8] and again.etag == '"e"'
+    again.restart()
+    again.close()
+    assert read_journal(path).pieces == {} and read_journal(tmp_path / "none").pieces == {}

@@ -1,0 +1,248 @@
+"""What goes wrong on the wire: each time the right file or one sentence, a count of bytes, and never a wrong file in the store."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
+from tests.standin_upstream import Upstream
+from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, SMALL, Site, digest_of, git_of, write_site
+
+ON_CDN = "server=cdn"
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    root = tmp_path_factory.mktemp("site")
+    return root, write_site(root)
+
+
+@pytest.fixture
+def site(content: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
+    with Upstream(content[0]) as up:
+        yield Site(up, Store(str(tmp_path / "store")), content[1])
+
+
+def test_all_is_well(site: Site) -> None:
+    assert site.fetch(BIG, SMALL, "empty.txt", access=Access(workers=1)) == SIZE + 23
+    assert site.has_big and site.partials == [] and site.sent == SIZE + 23
+    from_cdn = [seen for seen in site.up.requests if seen.server == "cdn"]
+    assert sorted(seen.range for seen in from_cdn) == sorted(f"bytes={n * CHUNK}-{(n + 1) * CHUNK - 1}" for n in range(6))
+    # The token stays with the hub, and after the first answer If-Range says which state of the file is meant.
+    assert not any(seen.authorized for seen in from_cdn) and site.opened == 2
+    assert [bool(seen.if_range) for seen in sorted(from_cdn, key=lambda seen: seen.time)].count(False) == 1
+    assert site.store.git_digest(git_of(site.content(SMALL)), 23) == digest_of(site.content(SMALL))
+    assert site.store.git_digest(git_of(b""), 0) == digest_of(b"")
+    assert site.fetch(BIG, SMALL, "empty.txt") == 0 and site.sent == SIZE + 23
+
+
+def access_for(spec: str) -> Access:
+    """Wait briefly where waiting is the point."""
+    return replace(QUICK, retries=8, timeout=0.3 if spec.startswith(("slow", "stall")) else 2.0)
+
+
+# Fault, most bytes that came beyond the file's own size.
+OVERCOME = [
+    ("drop:after=1000000,times=2", 2 * MIB),
+    ("truncate:after=1000000,times=2", 0),
+    ("stall:after=1000000,seconds=3,times=1", 0),
+    ("slow:rate=500,times=1", MIB),
+    ("hangup:times=3", 0),
+    ("garbage:times=2", 0),
+    ("status:code=503,times=2", 0),
+    ("status:code=429,retry_after=0,times=3", 0),
+    ("status:code=500,times=2", 0),
+    ("gone:seconds=0.2,times=1,skip=2", 3 * MIB),
+    ("lie:by=-1000,times=2", 0),
+    ("lie:by=1000,times=2", MIB),
+    ("extra:bytes=10,times=2", MIB),
+    ("chunked", 0),
+    ("etag:mode=weak", 0),
+    ("etag:mode=none", 0),
+    ("expire-links:requests=2", 0),
+    ("expire-links:bytes=5000000", 0),
+    ("ignore-range", 0),
+    ("ignore-range:skip=3", SIZE),
+    ("redirect:to=cdn,server=main", 0),
+    # Begun anew, once.
+    ("flip:times=1", SIZE),
+    ("etag:times=1,skip=3", SIZE),
+    ("change:times=1,skip=3", SIZE),
+    ("change:times=1,skip=3,by=5", SIZE),
+    ("status:code=416,times=1,skip=3", SIZE),
+]
+
+
+@pytest.mark.parametrize(("spec", "beyond"), OVERCOME)
+def test_what_is_overcome(site: Site, spec: str, beyond: int) -> None:
+    server = "" if "server=" in spec else f"{',' if ':' in spec else ':'}{ON_CDN}"
+    site.up.faults.add(spec + server)
+    came = site.fetch(access=access_for(spec))
+    assert site.has_big and site.partials == []
+    assert SIZE <= came <= SIZE + beyond
+
+
+def test_a_stream_goes_on_where_it_broke(site: Site) -> None:
+    """A server without ranges sends all again, but what was there before is not written again."""
+    site.up.faults.add(f"ignore-range:{ON_CDN}")
+    site.up.faults.add(f"truncate:after=10000000,times=2,{ON_CDN}")
+    assert site.fetch() == SIZE + 2 * 10_000_000
+    assert site.has_big
+
+
+ENDS = [
+    (["drop:after=100000"], r"model.safetensors was to be fetched from http://127.0.0.1:\d+/org/name/resolve/\w+/model.safetensors, but "),
+    (["drop:after=100000"], r"but the connection to 127.0.0.2:\d+ broke \('Connection reset by peer'\) \(4 attempts\): check the server"),
+    (["truncate:after=100000"], r"but the connection ended \d+ bytes too early \(4 attempts\)"),
+    (["stall:after=10,seconds=3"], r"but nothing came from 127.0.0.2:\d+ for too long \(4 attempts\)"),
+    (["slow:rate=300"], r"but only \d+ bytes came in \d s \(4 attempts\)"),
+    (["hangup"], r"closed the connection without an answer \(4 attempts\)"),
+    (["garbage"], r"does not speak HTTP as expected"),
+    (["gone:skip=4"], r"but there is no connection to 127.0.0.[12]:\d+ \(Connection refused\) \(4 attempts\).* What has arrived is kept."),
+    (["status:code=503"], r"but the server answered 503 \(4 attempts\)"),
+    (["status:code=429,retry_after=0"], r"but the server answered 429 \(4 attempts\)"),
+    (["status:code=404"], r"model.safetensors was expected at http://127.0.0.2:\d+/lfs/\S+, but it is not there \(404\): check"),
+    (["status:code=451"], r"but the request was refused \(451\)"),
+    (["status:code=403"], r"but access was denied \(403\): give a token that may read it"),
+    (["status:code=401,server=main"], r"but access was denied \(401\)"),
+    (["lie:by=1000"], r"but the server announced 4195304 bytes and the range of 4194304 bytes in one answer \(4 attempts\)"),
+    (["flip"], r"model.safetensors arrived with the sha256 \w{64}, also when begun anew, but \w{64} was expected, so it was not kept"),
+    (["change:skip=3"], r"model.safetensors arrived with the sha256 \w{64}, also when begun anew, but \w{64} was expected"),
+    (["change:by=7"], r"should have 25165824 bytes that stay the same, but it has 25165831 bytes there, also when begun anew"),
+    (["change:by=-7,keep_etag=1"], r"but it has 25165817 bytes there, also when begun anew"),
+    (["etag:mode=changing"], r"but it was changed on the server \(its ETag was '\"standin-\d+\"' and is now '\"standin-\d+\"'\)"),
+    (["status:code=416"], r"but it does not reach to byte 4194304 \(416\), also when begun anew"),
+    (["ignore-range", "truncate:after=1000000"], r"but the connection ended \d+ bytes too early \(4 attempts\)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("specs", "sentence"), ENDS)
+def test_what_ends_in_a_sentence(site: Site, specs: list[str], sentence: str) -> None:
+    for spec in specs:
+        server = "" if "server=" in spec else f"{',' if ':' in spec else ':'}{ON_CDN}"
+        site.up.faults.add(spec + server)
+    with pytest.raises(ModelError, match=sentence) as caught:
+        site.fetch(access=replace(access_for(specs[0]), retries=3))
+    said = str(caught.value)
+    assert "Signature" not in said and site.up.options.hub_token not in said and said.count(". ") <= 1
+    assert not site.has_big and not any(name.endswith(".lock") for name in site.partials)
+    if re.search("arrived with|also when begun anew", said):
+        assert site.partials == []
+
+
+def test_upstream_is_gone_half_way_and_comes_back(site: Site, content: tuple[Path, bytes]) -> None:
+    site.up.faults.add(f"gone:skip=4,{ON_CDN}")
+    with pytest.raises(ModelError, match="What has arrived is kept"):
+        site.fetch()
+    site.up.faults.clear()
+    site.up.start()
+    came_before = site.sent
+    came = site.fetch()
+    assert site.has_big and came_before + came <= SIZE + QUICK.workers * CHUNK and came < SIZE
+
+
+def test_a_token_that_expires_half_way(site: Site, content: tuple[Path, bytes], tmp_path: Path) -> None:
+    with Upstream(content[0], registry_auth=True, blobs="plain") as up:
+        other = Site(up, Store(str(tmp_path / "store")), content[1])
+        up.faults.add("expire-token:requests=2")
+        assert other.run([other.registry_job()]) == SIZE
+        assert 3 <= other.opened <= 6
+        up.faults.clear()
+        up.faults.add("expire-token:requests=0")
+        other.store = Store(str(tmp_path / "other"))
+        with pytest.raises(ModelError, match=r"application/vnd.ollama.image.model was to be fetched .* access was denied \(401\)"):
+            other.run([other.registry_job()])
+
+
+def test_patience_that_the_server_asks_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(
+        "ansible_collections.onprem.llm.plugins.module_utils.transfer.worker.pause", lambda seconds, _stop: waits.append(seconds)
+    )
+    site.up.faults.add(f"status:code=429,retry_after=7,times=1,{ON_CDN}")
+    site.up.faults.add(f"status:code=503,retry_after=100000,times=1,skip=2,{ON_CDN}")
+    site.fetch()
+    assert len(waits) == 2 and 7 <= waits[0] < 8 and 120 <= waits[1] < 121
+
+
+def test_a_small_file(site: Site) -> None:
+    for spec in ("truncate:after=5,skip=1,times=1", "flip:at=2,skip=1,times=1", "status:code=500,times=1"):
+        site.up.faults.add(f"{spec},path=*.json")
+    assert site.fetch(SMALL) == 5 + 23 + 23
+    site.up.faults.add("flip:path=*.json")
+    name = SMALL
+    with pytest.raises(ModelError, match=r"config.json arrived with the git sha1 \w{40}, also when begun anew, but \w{40} was expected"):
+        Site(site.up, Store(str(site.store.root) + "2"), site.data).fetch(name)
+
+
+@pytest.mark.parametrize(
+    ("headers", "sentence"),
+    [
+        ({"Content-Encoding": "gzip"}, r"was sent with Content-Encoding 'gzip', but the plain file was asked for"),
+        ({"Location": "/elsewhere"}, ""),
+        ({"X": "1"}, ""),
+    ],
+)
+def test_headers_of_a_small_answer(site: Site, headers: dict[str, str], sentence: str) -> None:
+    site.up.replies["/x"] = (200, headers, b"hello")
+    job = Job(RemoteBlob("x", 5, sha256=digest_of(b"hello")), lambda: Origin(f"{site.up.hub_url}/x"))
+    if sentence:
+        with pytest.raises(ModelError, match=sentence):
+            site.run([job])
+    else:
+        assert site.run([job]) == 5
+
+
+def test_another_size_than_the_list_says(site: Site) -> None:
+    site.up.replies["/x"] = (200, {}, b"hello!")
+    job = Job(RemoteBlob("x", 5, sha256=digest_of(b"hello")), lambda: Origin(f"{site.up.hub_url}/x"))
+    with pytest.raises(ModelError, match=r"x should have 5 bytes that stay the same, but it has 6 bytes there, also when begun anew"):
+        site.run([job])
+
+
+def test_without_a_digest_nothing_is_fetched(site: Site) -> None:
+    with pytest.raises(ModelError, match="x has no digest in the list of its model"):
+        site.run([Job(RemoteBlob("x", 5), lambda: Origin(""))])
+
+
+def test_two_pulls_at_once(site: Site) -> None:
+    """The second waits for the first, then finds the file."""
+    site.up.faults.add(f"slow:rate=30000000,{ON_CDN}")
+    came: list[int] = []
+    second = Site(site.up, Store(str(site.store.root)), site.data)
+    threads = [threading.Thread(target=lambda each=each: came.append(each.fetch())) for each in (site, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(came) == [0, SIZE] and site.partials == []
+
+
+def test_the_same_content_under_two_names_comes_once(site: Site) -> None:
+    twice = Job(RemoteBlob("copy", SIZE, sha256=digest_of(site.data)), site.job().open)
+    assert site.run([site.job(), twice]) == SIZE
+
+
+def test_a_clock_that_jumps(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter(range(10**9, 0, -86400))
+    monkeypatch.setattr("time.time", lambda: float(next(moments)))
+    assert site.fetch() == SIZE and site.has_big
+
+
+def test_a_limit_of_the_rate(site: Site) -> None:
+    import time
+
+    started = time.monotonic()
+    site.fetch(access=Access(workers=3, rate_limit=20 * MIB, timeout=1.0))
+    assert 0.9 * SIZE / (20 * MIB) - 0.3 < time.monotonic() - started < 5
