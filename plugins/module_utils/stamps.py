@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,6 +57,8 @@ class Memory:
     stamp: Stamp
     digest: Digest
     facts: Mapping[str, Any]
+    # When it was read as a whole, in seconds; 0: by a version of this collection that did not note it.
+    verified_at: int = field(default_factory=lambda: int(time.time()))
 
 
 class StampBook:
@@ -78,7 +81,7 @@ class StampBook:
             page = json.loads(self._page(key).read_text(encoding="utf-8"))
             if not DIGEST.fullmatch(page["digest"]) or not isinstance(page["facts"], dict):
                 return None
-            return Memory(Stamp(**page["stamp"]), Digest(page["digest"]), page["facts"])
+            return Memory(Stamp(**page["stamp"]), Digest(page["digest"]), page["facts"], int(page.get("verified_at", 0)))
         except (OSError, ValueError, KeyError, TypeError):
             # No page, or not one of ours: the file is hashed again.
             return None
@@ -119,6 +122,24 @@ def hash_file(path: str) -> tuple[Digest, Stamp]:
             digest.update(chunk)
         unchanged_during(path, before, stream)
     return Digest(digest.hexdigest()), before
+
+
+def git_hash_file(path: str) -> tuple[Digest, str, Stamp]:
+    """Read the whole file once and return its sha256 and the name that git gives it, too."""
+    digest = hashlib.sha256()
+    with explained(f"read {path}"), Path(path).open("rb") as stream:
+        before = Stamp.of_stream(stream)
+        name = git_name(before.size)
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            name.update(chunk)
+        unchanged_during(path, before, stream)
+    return Digest(digest.hexdigest()), name.hexdigest(), before
+
+
+def git_name(size: int) -> hashlib._Hash:
+    """Return the hash by which git names a file of that size; its content is yet to be added."""
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
 
 def unchanged_during(path: str, before: Stamp, stream: BinaryIO) -> None:

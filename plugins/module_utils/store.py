@@ -4,6 +4,7 @@
 """The store: files kept by the sha256 of their content, each once, and who uses them.
 
 ``blobs/sha256/<2>/<64 hex>``  the files, written under ``tmp/``, synced, then renamed
+``blobs/git/<40 hex>``         the same files by the name that git gives them, for those that a repository knows by it
 ``refs/<layout>/<id>.json``    which name uses which digests: what no name uses can go
 ``stamps/``                    what was hashed before, so that it need not be again
 ``lock``                       held while anything changes; the kernel frees it when a run dies
@@ -11,43 +12,40 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
-from ansible_collections.onprem.llm.plugins.module_utils.stamps import CHUNK, Memory, Stamp, StampBook, hash_file
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, git_hash_file, hash_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
+    NO_LINK,
+    copy_hashed,
+    make_folders,
+    same_mount,
+    settle,
+    write_file,
+)
 
-# Left free besides the files themselves, for folders, manifests and stamps.
-HEADROOM = 1 << 20
-# What link(2) answers where a hard link is not possible but a copy is.
-NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
-
-
-@dataclass(frozen=True)
-class Need:
-    """Bytes that are about to be written below a folder."""
-
-    folder: str
-    size: int
-    # What is written (a digest), for two that need the same need it once; empty for what nobody else writes.
-    content: str = ""
+DAY = 86400
 
 
 class Store:
     """A content-addressed store in one folder."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, verify_days: int | None = None) -> None:
+        """Use the store below ``root``; what was hashed more than ``verify_days`` ago is hashed again, None: only where it changed."""
         self.root = Path(root)
+        self.verify_days = verify_days
+        self._damaged: dict[str, tuple[Stamp, str]] = {}
         self.stamps = StampBook(str(self.root / "stamps"))
 
     @property
@@ -59,25 +57,87 @@ class Store:
         """Return where the blob is or would be."""
         return self.root / "blobs" / "sha256" / digest[:2] / digest
 
-    def holds(self, digest: Digest, size: int) -> bool:
-        """Tell whether the blob is there and is what its name says."""
-        return self.is_sound(self.blob_path(digest), digest, size)
+    def git_path(self, sha1: str) -> Path:
+        """Return where the blob is or would be by its name in git, the sha1 of ``blob <size>\\0`` and its content."""
+        return self.root / "blobs" / "git" / sha1
 
-    def is_sound(self, path: Path, digest: Digest, size: int) -> bool:
-        """Tell whether a file is there and holds these bytes.
+    def holds(self, digest: Digest, size: int, *, verify: bool = False) -> bool:
+        """Tell whether the blob is there and is what its name says; ``verify`` reads all of it."""
+        return self.is_sound(self.blob_path(digest), digest, size, verify=verify)
 
-        Its size must agree; and where its stamp is not the one that was remembered, it is hashed again: a blob may be
-        a hard link, which someone edited through its other name.
+    def is_sound(self, path: Path, digest: Digest, size: int, *, verify: bool = False) -> bool:
+        """Tell whether a file is there and holds these bytes; where it does not, ``damage`` says so.
+
+        Its size must agree; and where its stamp is not the one that was remembered, or was remembered too long ago, it is
+        hashed again: a blob may be a hard link, which someone edited through its other name, and disks rot.
         """
-        if not path.is_file() or path.stat().st_size != size:
+        if not path.is_file():
             return False
-        if self.stamps.recall(str(path), Stamp.of(str(path))):
-            return True
+        stamp = Stamp.of(str(path))
+        if self._damaged.get(str(path), (None, ""))[0] == stamp:
+            return False
+        if stamp.size != size:
+            return self._found_damaged(path, stamp, f"{stamp.size} bytes instead of {size}")
+        memory = self.stamps.recall(str(path), stamp)
+        if memory and not (verify or self._is_old(memory)):
+            return memory.digest == digest
         found, stamp = hash_file(str(path))
         if found != digest:
-            return False
-        self.stamps.hold(str(path), Memory(stamp, digest, {}))
+            return self._found_damaged(path, stamp, f"the sha256 {found} instead of {digest}")
+        self.stamps.hold(str(path), Memory(stamp, digest, memory.facts if memory else {}))
         return True
+
+    def _is_old(self, memory: Memory) -> bool:
+        # A time that is yet to come was noted while the clock was wrong.
+        return self.verify_days is not None and not 0 <= time.time() - memory.verified_at <= self.verify_days * DAY
+
+    def _found_damaged(self, path: Path, stamp: Stamp, what: str) -> bool:
+        self._damaged[str(path)] = (stamp, f"{path} is damaged: it has {what}. It counts as missing, so a run for its model replaces it.")
+        return False
+
+    @property
+    def damage(self) -> list[str]:
+        """Return a sentence for each file that was found not to be what its name says."""
+        return [sentence for _stamp, sentence in self._damaged.values()]
+
+    def forget_damaged(self) -> None:
+        """Let later runs find the damage again, until a right file has taken its place; call it under the lock."""
+        for path, (stamp, _sentence) in self._damaged.items():
+            if Path(path).is_file() and Stamp.of(path) == stamp:
+                self.stamps.forget(path)
+
+    def git_digest(self, sha1: str, size: int) -> Digest | None:
+        """Return the sha256 of the blob that git calls ``sha1``, if it is stored and is what both its names say."""
+        path = self.git_path(sha1)
+        if not path.is_file() or path.stat().st_size != size:
+            return None
+        memory = self.stamps.recall(str(path), Stamp.of(str(path)))
+        if memory:
+            digest = memory.digest
+        else:
+            digest, found, stamp = git_hash_file(str(path))
+            if found != sha1:
+                self._found_damaged(path, stamp, f"the name {found} in git")
+                return None
+            self.stamps.hold(str(path), Memory(stamp, digest, {}))
+        return digest if self.holds(digest, size) else None
+
+    def hold_git(self, sha1: str, digest: Digest) -> None:
+        """Give a stored blob the name that git has for it as well; whoever calls it, under the lock, has checked both."""
+        path, stored, temp = self.git_path(sha1), self.blob_path(digest), self.temp / f"git-{os.getpid()}"
+        with explained(f"write {path}"):
+            if path.exists() and path.samefile(stored):
+                return
+            make_folders(path.parent)
+            try:
+                os.link(stored, temp)
+            except OSError as exc:
+                if exc.errno not in NO_LINK:
+                    raise
+                copy_hashed(stored.open("rb"), str(stored), digest, temp)
+            settle(temp, path)
+        self.stamps.hold(str(path), Memory(Stamp.of(str(path)), digest, {}))
+        self.stamps.write(str(path), str(self.temp))
 
     def can_link(self, source: str) -> bool:
         """Tell whether ``source`` may become a blob by a hard link.
@@ -102,14 +162,16 @@ class Store:
                 raise
             if Stamp.of(str(temp)) != stamp:
                 raise ModelError(f"{source} changed while it was read: let the copy or download that writes it end, then run again.")
-            self._settle(temp, self.blob_path(digest), digest)
+            # The link is no fresher than the reading of its source.
+            known = self.stamps.recall(source, stamp)
+            self._settle(temp, Memory(stamp, digest, {}, known.verified_at if known else 0))
         return True
 
     def copy(self, stream: BinaryIO, label: str, digest: Digest) -> int:
         """Take in a copy of a stream that must have this digest; return its bytes."""
         with self._arriving(digest) as temp, explained(f"store {label} in {self.root}"):
             size = copy_hashed(stream, label, digest, temp)
-            self._settle(temp, self.blob_path(digest), digest)
+            self._settle(temp, Memory(Stamp.of(str(temp)), digest, {}))
         return size
 
     @contextmanager
@@ -117,15 +179,16 @@ class Store:
         self._prepare()
         temp = self.temp / f"blob-{os.getpid()}"
         with explained(f"write {self.root}"):
-            self.blob_path(digest).parent.mkdir(parents=True, exist_ok=True)
+            make_folders(self.blob_path(digest).parent)
         try:
             yield temp
         finally:
             temp.unlink(missing_ok=True)
 
-    def _settle(self, temp: Path, final: Path, digest: Digest) -> None:
+    def _settle(self, temp: Path, memory: Memory) -> None:
+        final = self.blob_path(memory.digest)
         settle(temp, final)
-        self.stamps.hold(str(final), Memory(Stamp.of(str(final)), digest, {}))
+        self.stamps.hold(str(final), memory)
         self.stamps.write(str(final), str(self.temp))
 
     def write_stamp(self, key: str) -> None:
@@ -135,8 +198,7 @@ class Store:
 
     def _prepare(self) -> None:
         with explained(f"write {self.root}"):
-            for folder in (self.root, self.temp):
-                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folders(self.temp)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -153,7 +215,7 @@ class Store:
 
     def ref(self, layout: str, name: str) -> frozenset[Digest]:
         """Return the digests that a name uses."""
-        return _read_ref(self._ref_path(layout, name))
+        return _read_ref(self._ref_path(layout, name))[1]
 
     def set_ref(self, layout: str, name: str, digests: Collection[Digest]) -> None:
         """Say which digests a name uses from now on; none removes the name."""
@@ -162,14 +224,20 @@ class Store:
             if not digests:
                 path.unlink(missing_ok=True)
                 return
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent)
             write_file(path, json.dumps({"name": name, "digests": sorted(digests)}).encode(), self.temp)
+
+    def refs(self) -> dict[tuple[str, str], frozenset[Digest]]:
+        """Return the digests that each (layout, name) uses."""
+        return {(path.parent.name, name): digests for path, (name, digests) in self._read_refs().items()}
+
+    def _read_refs(self) -> dict[Path, tuple[str, frozenset[Digest]]]:
+        return {path: _read_ref(path) for path in sorted((self.root / "refs").glob("*/*.json"))}
 
     def used(self, *, without: tuple[str, str] | None = None) -> frozenset[Digest]:
         """Return every digest that some name uses, leaving one (layout, name) out where asked."""
         skipped = self._ref_path(*without) if without else None
-        paths = (self.root / "refs").glob("*/*.json")
-        return frozenset().union(*(_read_ref(path) for path in paths if path != skipped))
+        return frozenset().union(*(digests for path, (_name, digests) in self._read_refs().items() if path != skipped))
 
     def unused(self, digests: Collection[Digest], *, without: tuple[str, str]) -> list[Digest]:
         """Return those of the digests that are stored and that nobody would use without that name."""
@@ -183,123 +251,12 @@ class Store:
             self.stamps.forget(str(self.blob_path(digest)))
 
 
-def _read_ref(path: Path) -> frozenset[Digest]:
+def _read_ref(path: Path) -> tuple[str, frozenset[Digest]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        page = json.loads(path.read_text(encoding="utf-8"))
+        return str(page["name"]), frozenset(as_digest(digest) for digest in page["digests"])
     except FileNotFoundError:
-        return frozenset()
-    try:
-        return frozenset(as_digest(digest) for digest in json.loads(text)["digests"])
+        return "", frozenset()
     except (ValueError, KeyError, TypeError, ModelError):
         # Not knowing what it uses, nothing may be removed.
         raise ModelError(f"{path} is damaged, so it is unknown which blobs it uses: remove it and run again for its model.") from None
-
-
-def wrong_digest(path: str, expected: Digest, found: Digest) -> ModelError:
-    """Return the failure for a file that is not the one that was asked for."""
-    return ModelError(
-        f"{path} has the sha256 {found}, but {expected} was expected: "
-        f"fetch the right file, or correct sha256 if this file is the one you want."
-    )
-
-
-def check_space(needs: Sequence[Need]) -> None:
-    """Refuse, before anything is written, what all in all does not fit its file systems."""
-    totals: dict[int, tuple[str, int, int]] = {}
-    for need in needs:
-        folder = existing_parent(need.folder)
-        with explained(f"read the free space of {folder}"):
-            space, device = os.statvfs(folder), Path(folder).stat().st_dev
-        total = totals[device][1] if device in totals else 0
-        totals[device] = (folder, total + need.size, space.f_bavail * space.f_frsize)
-    for folder, total, free in totals.values():
-        if total and total + HEADROOM > free:
-            raise ModelError(
-                f"{folder} has {free} bytes free, but {total + HEADROOM} are needed: free space there or choose another volume."
-            )
-
-
-def measured(needs: Sequence[Need]) -> list[dict[str, Any]]:
-    """Return the needs as plain data with the file system (``device``) and its free bytes, to be summed with those of others."""
-    found = []
-    for need in needs:
-        folder = existing_parent(need.folder)
-        with explained(f"read the free space of {folder}"):
-            space, device = os.statvfs(folder), Path(folder).stat().st_dev
-        free = space.f_bavail * space.f_frsize
-        found.append({"folder": need.folder, "size": need.size, "content": need.content, "device": device, "free": free})
-    return [need for need in found if need["size"]]
-
-
-def existing_parent(folder: str) -> str:
-    """Return the folder itself or the nearest one above it that exists."""
-    path = Path(folder)
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return str(path)
-
-
-def same_mount(first: str, second: str) -> bool:
-    """Tell whether a hard link between the two is possible: the same file system through the same mount."""
-    with explained(f"compare {first} and {second}"):
-        return _mount(existing_parent(first)) == _mount(existing_parent(second))
-
-
-def _mount(path: str) -> tuple[int, str]:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        # A bind mount has the device of its file system, but link(2) does not cross it.
-        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
-        return os.fstat(descriptor).st_dev, next((line for line in lines if line.startswith("mnt_id:")), "")
-    finally:
-        os.close(descriptor)
-
-
-def write_file(path: Path, data: bytes, temp_folder: Path, *, mode: int = 0o644, owner: tuple[int, int] = (-1, -1)) -> None:
-    """Write a small file so that a reader sees the old one or all of the new one."""
-    temp = temp_folder / f"write-{os.getpid()}"
-    try:
-        with temp.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            if owner != (-1, -1):
-                os.fchown(stream.fileno(), *owner)
-            os.fsync(stream.fileno())
-        settle(temp, path)
-    finally:
-        temp.unlink(missing_ok=True)
-
-
-def copy_hashed(stream: BinaryIO, label: str, digest: Digest, temp: Path) -> int:
-    """Copy a stream into a new read-only file and onto the disk; refuse another digest than the one expected."""
-    found, size = hashlib.sha256(), 0
-    with stream, temp.open("xb") as writer:
-        while chunk := stream.read(CHUNK):
-            found.update(chunk)
-            size += writer.write(chunk)
-        if found.hexdigest() != digest:
-            raise wrong_digest(label, digest, Digest(found.hexdigest()))
-        writer.flush()
-        os.fchmod(writer.fileno(), 0o444)
-        os.fsync(writer.fileno())
-    return size
-
-
-def settle(temp: Path, final: Path) -> None:
-    """Move a finished file to its name and make that last."""
-    if final.exists() and final.samefile(temp):
-        # Of two names of one file, rename(2) would keep both.
-        temp.unlink()
-    else:
-        temp.replace(final)
-    sync_folder(final.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

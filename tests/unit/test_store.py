@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 import resource
 import shutil
@@ -21,7 +23,9 @@ from ansible_collections.onprem.llm.plugins.module_utils import store as store_m
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, hash_file
-from ansible_collections.onprem.llm.plugins.module_utils.store import Need, Store, check_space, existing_parent, same_mount
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import existing_parent, same_mount
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 DATA = b"weights" * 1000
@@ -275,7 +279,8 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(store: Store, tmp_path: Path
 FULL = """
 import pathlib, subprocess, sys
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.store import Need, Store, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 folder, source, digest = sys.argv[1:]
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], check=True)
 store = Store(folder + "/store")
@@ -331,3 +336,107 @@ def test_two_runs_at_once_take_turns(store: Store, elsewhere: Path) -> None:
         assert (run.returncode, output, errors) == (0, "started\ndone\n", "")
     assert store.holds(digest_of(b"y" * (4 << 20)), 4 << 20)
     assert list(store.temp.iterdir()) == []
+
+
+GIT_NAME = hashlib.sha1(b"blob %d\0" % len(DATA) + DATA, usedforsecurity=False).hexdigest()
+
+
+def test_a_blob_is_found_by_its_name_in_git_without_a_second_copy(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = link(store, source_file(tmp_path))
+    assert store.git_digest(GIT_NAME, len(DATA)) is None
+    for _again in range(2):
+        with store.locked():
+            store.hold_git(GIT_NAME, digest)
+    assert store.git_path(GIT_NAME).samefile(store.blob_path(digest))
+    assert store.git_path(GIT_NAME).parts[-2:] == ("git", GIT_NAME)
+    assert store.git_digest(GIT_NAME, len(DATA)) == digest
+    monkeypatch.setattr(store_module, "git_hash_file", None)
+    assert Store(str(store.root)).git_digest(GIT_NAME, len(DATA)) == digest
+    assert store.git_digest(GIT_NAME, len(DATA) + 1) is None
+    store.blob_path(digest).unlink()
+    assert store.git_digest(GIT_NAME, len(DATA)) is None
+
+
+def test_a_name_in_git_is_found_out_again_where_nothing_is_remembered(store: Store, tmp_path: Path) -> None:
+    digest = link(store, source_file(tmp_path))
+    for name in (GIT_NAME, "0" * 40):
+        store.hold_git(name, digest)
+        store.stamps.forget(str(store.git_path(name)))
+    assert store.git_digest(GIT_NAME, len(DATA)) == digest
+    assert store.git_digest("0" * 40, len(DATA)) is None
+    assert [GIT_NAME in sentence for sentence in store.damage] == [True]
+
+
+def test_where_links_do_not_work_the_name_in_git_is_a_copy(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = link(store, source_file(tmp_path))
+    monkeypatch.setattr(os, "link", refuse_links)
+    store.hold_git(GIT_NAME, digest)
+    assert not store.git_path(GIT_NAME).samefile(store.blob_path(digest))
+    assert store.git_digest(GIT_NAME, len(DATA)) == digest
+
+
+def refuse_links(source: str, target: str) -> None:
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def rot(path: Path) -> None:
+    """Change a byte where no stamp looks, and put the time back."""
+    before = path.stat()
+    mode = before.st_mode & 0o777
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.seek(100_000)
+        stream.write(b"!")
+    path.chmod(mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("days", "age", "seen"),
+    [(None, 1000, False), (30, 29, False), (30, 31, True), (0, 1, True), (30, -1, True), (30, None, True), (None, None, False)],
+)
+def test_rot_is_found_by_age_and_told(store: Store, tmp_path: Path, days: int | None, age: int | None, seen: bool) -> None:
+    data = bytes(4 << 20)
+    digest = link(store, source_file(tmp_path, data))
+    blob = store.blob_path(digest)
+    rot(blob)
+    page = json.loads(page_of(store, blob).read_text())
+    page["verified_at"] = int(time.time()) - 86400 * (age or 0)
+    if age is None:
+        del page["verified_at"]
+    page_of(store, blob).write_text(json.dumps(page))
+    again = Store(str(store.root), verify_days=days)
+    assert again.holds(digest, len(data)) is not seen
+    assert ["is damaged: it has the sha256" in sentence for sentence in again.damage] == [True] * seen
+    assert not again.holds(digest, len(data), verify=True)
+    assert len(again.damage) == 1
+
+
+def page_of(store: Store, path: Path) -> Path:
+    return store.root / "stamps" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
+
+
+def test_a_page_of_the_first_version_is_still_believed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = link(store, source_file(tmp_path))
+    page = json.loads(page_of(store, store.blob_path(digest)).read_text())
+    del page["verified_at"]
+    page_of(store, store.blob_path(digest)).write_text(json.dumps(page))
+    old = Store(str(store.root))
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "hash_file", None)
+        assert old.holds(digest, len(DATA))
+    assert old.stamps.is_written(str(old.blob_path(digest)))
+    aged = Store(str(store.root), verify_days=30)
+    assert aged.holds(digest, len(DATA))
+    assert not aged.stamps.is_written(str(aged.blob_path(digest)))
+    aged.write_stamp(str(aged.blob_path(digest)))
+    monkeypatch.setattr(store_module, "hash_file", None)
+    assert Store(str(store.root), verify_days=30).holds(digest, len(DATA))
+
+
+def test_a_copy_that_is_something_else_is_no_damage(store: Store, tmp_path: Path) -> None:
+    path = source_file(tmp_path)
+    store.stamps.hold(str(path), Memory(Stamp.of(str(path)), digest_of(DATA), {}))
+    assert store.is_sound(path, digest_of(DATA), len(DATA))
+    assert not store.is_sound(path, digest_of(b"other"), len(DATA))
+    assert store.damage == []

@@ -1,0 +1,111 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files that are written so that a reader never sees half of one, and where hard links reach."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import CHUNK
+
+# What link(2) answers where a hard link is not possible but a copy is.
+NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+def wrong_digest(path: str, expected: Digest, found: Digest) -> ModelError:
+    """Return the failure for a file that is not the one that was asked for."""
+    return ModelError(
+        f"{path} has the sha256 {found}, but {expected} was expected: "
+        f"fetch the right file, or correct sha256 if this file is the one you want."
+    )
+
+
+def existing_parent(folder: str) -> str:
+    """Return the folder itself or the nearest one above it that exists."""
+    path = Path(folder)
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return str(path)
+
+
+def same_mount(first: str, second: str) -> bool:
+    """Tell whether a hard link between the two is possible: the same file system through the same mount."""
+    with explained(f"compare {first} and {second}"):
+        return _mount(existing_parent(first)) == _mount(existing_parent(second))
+
+
+def _mount(path: str) -> tuple[int, str]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # A bind mount has the device of its file system, but link(2) does not cross it.
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii").splitlines()
+        return os.fstat(descriptor).st_dev, next((line for line in lines if line.startswith("mnt_id:")), "")
+    finally:
+        os.close(descriptor)
+
+
+def make_folders(path: Path, *, owner: tuple[int, int] = (-1, -1)) -> None:
+    """Make a folder and those above it that do not exist: for all to read, whatever the umask of this run is."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+        if owner != (-1, -1):
+            os.chown(folder, *owner)
+
+
+def write_file(path: Path, data: bytes, temp_folder: Path, *, mode: int = 0o644, owner: tuple[int, int] = (-1, -1)) -> None:
+    """Write a small file so that a reader sees the old one or all of the new one."""
+    temp = temp_folder / f"write-{os.getpid()}"
+    try:
+        with temp.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            if owner != (-1, -1):
+                os.fchown(stream.fileno(), *owner)
+            os.fsync(stream.fileno())
+        settle(temp, path)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def copy_hashed(stream: BinaryIO, label: str, digest: Digest, temp: Path) -> int:
+    """Copy a stream into a new read-only file and onto the disk; refuse another digest than the one expected."""
+    found, size = hashlib.sha256(), 0
+    with stream, temp.open("xb") as writer:
+        while chunk := stream.read(CHUNK):
+            found.update(chunk)
+            size += writer.write(chunk)
+        if found.hexdigest() != digest:
+            raise wrong_digest(label, digest, Digest(found.hexdigest()))
+        writer.flush()
+        os.fchmod(writer.fileno(), 0o444)
+        os.fsync(writer.fileno())
+    return size
+
+
+def settle(temp: Path, final: Path) -> None:
+    """Move a finished file to its name and make that last."""
+    if final.exists() and final.samefile(temp):
+        # Of two names of one file, rename(2) would keep both.
+        temp.unlink()
+    else:
+        temp.replace(final)
+    sync_folder(final.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
