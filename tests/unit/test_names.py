@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import random
+
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_model_name, as_source, shown
+from ansible_collections.onprem.llm.plugins.module_utils.names import (
+    as_digest,
+    as_folder,
+    as_model_name,
+    as_repo_path,
+    as_source,
+    shown,
+)
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, ModelName, OllamaRef, SourceRef
 
 HEX = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+REPOS_REFUSED = [
+    "", "name", "/name", "org/", "org/name/more", "../name", "org/..", "org/na..me", "org/na--me", "-org/name", "org/name-", "org/.name",
+    "org/name.", "org/name.git", "org/na me", "org/na\nme", "org/n\u00e4me", "org/" + "a" * 97, "org\\name", "org/name:main", "~/name",
+]  # fmt: skip
+REVISIONS_REFUSED = [
+    "", "/", "a//b", "../a", "a/..", "a..b", ".a", "a/.b", "-a", "a.lock", "a/b.lock/c", "a.", "a/", "a b", "a\n", "a@b", "a~1", "a^",
+    "a:b", "a?b", "a*", "a[", "a\\b", "\u00e4", "a" * 201, "a%2fb",
+]  # fmt: skip
+PATHS_REFUSED = [
+    "", "/", "/a", "a/", "a//b", ".", "..", "./a", "a/.", "a/../b", "../a", "a/..", "a\\b", "..\\a", "a\0", "a\n", "a\x7f", "a\u202eb",
+    "a\u2028", "a\u200b", "\ud800", ".git", ".GIT/config", "a/.git/b", "a" * 256, "\u00e4" * 128, "/".join(["abcd"] * 256),
+]  # fmt: skip
+HOSTS_REFUSED = [
+    "", "host:", "host:x", "host:0", "host:65536", "host:99999", "-host", "host-", "a..b", "a_b", "user@host", "[::1]:80", "a" * 256, "h\n",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -59,9 +85,37 @@ def test_digests_that_are_refused(text: str) -> None:
         as_digest(text)
 
 
-@pytest.mark.parametrize("text", ["file:/a/b.gguf", "FILE:/a/b.gguf", "file:///a/b.gguf"])
-def test_sources(text: str) -> None:
-    assert str(as_source(text)) == "file:/a/b.gguf"
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("file:/a/b.gguf", FileRef("/a/b.gguf")),
+        ("FILE:/a/b.gguf", FileRef("/a/b.gguf")),
+        ("file:///a/b.gguf", FileRef("/a/b.gguf")),
+        ("hf:org/name", HubRef("org/name")),
+        ("HF:Org/Name-1.5_b@v1.0", HubRef("Org/Name-1.5_b", "v1.0")),
+        ("hf:org/name@" + "AB" * 20, HubRef("org/name", "ab" * 20)),
+        ("hf:org/name@refs/pr/3", HubRef("org/name", "refs/pr/3")),
+        ("hf:org/name@feature/x+1#a.gguf", HubRef("org/name", "feature/x+1", "a.gguf")),
+        ("hf:org/name#dir/a b@c#d.gguf", HubRef("org/name", "main", "dir/a b@c#d.gguf")),
+        ("ollama:qwen2.5:7b", OllamaRef(ModelName("library", "qwen2.5", "7b"))),
+        ("ollama:qwen", OllamaRef(ModelName("library", "qwen", "latest"))),
+        ("ollama:ns/qwen:7b", OllamaRef(ModelName("ns", "qwen", "7b"))),
+        ("ollama:registry.ollama.ai/library/qwen:7b", OllamaRef(ModelName("library", "qwen", "7b"))),
+        ("ollama:HF.co/Org/Name-GGUF:Q4_K_M", OllamaRef(ModelName("Org", "Name-GGUF", "Q4_K_M"), "hf.co")),
+        ("ollama:mirror/library/qwen", OllamaRef(ModelName("library", "qwen", "latest"), "mirror")),
+        ("ollama:mirror:8443/qwen:7b", OllamaRef(ModelName("library", "qwen", "7b"), "mirror:8443")),
+        ("ollama:10.0.0.1:5000/ns/qwen:7b", OllamaRef(ModelName("ns", "qwen", "7b"), "10.0.0.1:5000")),
+    ],
+)
+def test_sources(text: str, ref: SourceRef) -> None:
+    assert as_source(text) == ref
+    # What it is shown as means the same.
+    assert as_source(str(ref)) == ref
+
+
+def test_a_source_is_pinned_by_a_commit_only() -> None:
+    assert HubRef("a/b", "0a" * 20).is_pinned
+    assert not any(HubRef("a/b", revision).is_pinned for revision in ("main", "0a" * 19, "0g" * 20, "0A" * 20))
 
 
 @pytest.mark.parametrize(
@@ -69,9 +123,8 @@ def test_sources(text: str) -> None:
     [
         ("", "must start with a scheme"),
         ("/srv/a.gguf", "write 'file:/srv/a.gguf'"),
+        ("/srv/a\n.gguf", "must start with a scheme"),
         ("a.gguf", "must start with a scheme"),
-        ("hf:org/name", "'hf:' are not available yet"),
-        ("ollama:qwen2.5:7b", "'ollama:' are not available yet"),
         ("https://host/a.gguf", "scheme of the source"),
         ("s3:a", "scheme of the source"),
         ("file:a.gguf", "absolute path"),
@@ -83,12 +136,75 @@ def test_sources(text: str) -> None:
         ("file:/a\nb", "absolute path"),
         ("file:/a\0", "absolute path"),
         ("file:/" + "a" * 5000, "absolute path"),
+        *((f"hf:{repo}", "must look like org/name") for repo in REPOS_REFUSED),
+        *((f"hf:org/name@{revision}", "A revision must be") for revision in REVISIONS_REFUSED),
+        *((f"hf:org/name#{path}", "part after '#' names the file") for path in PATHS_REFUSED),
+        *((f"ollama:{host}/library/a", "host of a registry") for host in HOSTS_REFUSED),
+        ("ollama:", "A model name must look like"),
+        ("ollama:a/b/c/d", "must"),
+        ("ollama:https://host/ns/a", "must"),
+        ("ollama:a:b:c", "A model name must look like"),
+        ("ollama:a/../b", "must"),
+        ("ollama:a@sha256:" + HEX, "A model name must look like"),
+        ("ollama:gpt-oss:120b-cloud", "means something else"),
+        ("ollama:host.x/ns/gpt-oss:Cloud", "means something else"),
+        ("ollama:qwen:local", "means something else"),
     ],
 )
 def test_sources_that_are_refused(text: str, words: str) -> None:
     with pytest.raises(ModelError) as refusal:
         as_source(text)
-    assert words in str(refusal.value) and "\n" not in str(refusal.value) and len(str(refusal.value)) < 400
+    message = str(refusal.value)
+    assert words in message and message.isprintable() and len(message) < 500 and message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "a",
+        "a/b.json",
+        "sub dir/notes+1.txt",
+        ".gitattributes",
+        "a..b",
+        "-rf",
+        "\u00e4/\u6a21\u578b.gguf",
+        "a" * 255,
+        "/".join(["abc"] * 256),
+    ],
+)
+def test_paths_within_a_repository(path: str) -> None:
+    assert as_repo_path(path, "A tree") == path
+
+
+@pytest.mark.parametrize("path", PATHS_REFUSED)
+def test_paths_within_a_repository_that_are_refused(path: str) -> None:
+    with pytest.raises(ModelError, match="A tree names the file"):
+        as_repo_path(path, "A tree")
+
+
+def test_whatever_is_accepted_is_harmless() -> None:
+    """What is accepted out of odd characters in any order stays below the folder that it is joined to."""
+    chance = random.Random(7)  # noqa: S311
+    accepted = 0
+    for _round in range(20000):
+        text = "".join(chance.choice("ab./\\:@#~-\0\n\u202e\u00e4 ") for _place in range(chance.randrange(1, 9)))
+        try:
+            path = as_repo_path(text, "A tree")
+        except ModelError as exc:
+            assert str(exc).isprintable()
+            continue
+        accepted += 1
+        joined = os.path.normpath(f"/root/{path}")
+        assert joined == f"/root/{path}" and path.isprintable()
+    assert accepted > 1000
+    for _round in range(20000):
+        text = chance.choice(["hf:", "ollama:", "file:"]) + "".join(chance.choice("aB1./:@#-_\n") for _place in range(chance.randrange(12)))
+        try:
+            ref = as_source(text)
+        except ModelError as exc:
+            assert str(exc).isprintable()
+            continue
+        assert as_source(str(ref)) == ref
 
 
 @pytest.mark.parametrize(("text", "folder"), [("/a", "/a"), ("/a/b/", "/a/b")])

@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf, read_gguf
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, SourceRef
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, hash_file
 
 
@@ -34,7 +35,7 @@ class SourceBlob:
 class FileSource:
     """One GGUF file named by its path."""
 
-    def __init__(self, ref: SourceRef, stamps: StampBook) -> None:
+    def __init__(self, ref: FileRef, stamps: StampBook) -> None:
         self.ref = ref
         self._stamps = stamps
 
@@ -68,7 +69,7 @@ class FileSource:
         except TypeError:
             # Remembered by another version of this collection.
             gguf = read_gguf(path)
-        return SourceBlob(path, stamp.size, stamp, _whole_model(path, gguf), memory.digest if memory else None)
+        return SourceBlob(path, stamp.size, stamp, whole_model(path, gguf), memory.digest if memory else None)
 
     def open(self, blob: SourceBlob) -> BinaryIO:
         """Open the file for reading."""
@@ -85,7 +86,7 @@ class FileSource:
         return blob
 
 
-def _whole_model(path: str, gguf: Gguf) -> Gguf:
+def whole_model(path: str, gguf: Gguf) -> Gguf:
     if gguf.is_adapter or gguf.is_projector:
         part = "a LoRA adapter" if gguf.is_adapter else "the vision or audio part of a model"
         raise ModelError(f"{path} is {part}, but a whole language model is expected: name the model's own GGUF file.")

@@ -13,13 +13,14 @@ import hashlib
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName, SourceRef, as_file_name, shown
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName, as_file_name, shown
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
 from ansible_collections.onprem.llm.plugins.module_utils.safetensors import read_tensor_names
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, hash_file
 
@@ -72,7 +73,7 @@ class Folder:
 class FolderSource:
     """One folder named by its path."""
 
-    def __init__(self, ref: SourceRef, stamps: StampBook) -> None:
+    def __init__(self, ref: FileRef, stamps: StampBook) -> None:
         self.ref = ref
         self._stamps = stamps
 
@@ -173,19 +174,25 @@ def read_sums(path: Path) -> dict[FileName, Digest]:
 
 
 def _weights(path: str, paths: Mapping[str, Path]) -> set[str]:
-    if INDEX in paths:
+    if weights_list(path, paths) == INDEX:
         return _shards(path, paths)
-    if WEIGHTS in paths:
-        _check_place(paths[WEIGHTS])
-        read_tensor_names(str(paths[WEIGHTS]))
-        return {WEIGHTS}
-    pickled = sorted(name for name in paths if name.endswith(PICKLES))
+    _check_place(paths[WEIGHTS])
+    read_tensor_names(str(paths[WEIGHTS]))
+    return {WEIGHTS}
+
+
+def weights_list(path: str, names: Collection[str]) -> str:
+    """Return the file that is, or names, the weights among those of a folder; refuse a folder without any."""
+    for name in (INDEX, WEIGHTS):
+        if name in names:
+            return name
+    pickled = sorted(name for name in names if name.endswith(PICKLES))
     if pickled:
         raise ModelError(
             f"{path} has its weights as {shown(pickled[0])}, which can run code when it is loaded, but only safetensors are accepted: "
             f"fetch the model in that format, or convert it with save_pretrained of transformers."
         )
-    if any(name.lower().endswith(".gguf") for name in paths):
+    if any(name.lower().endswith(".gguf") for name in names):
         raise ModelError(f"{path} has a GGUF file but no {WEIGHTS}: name the GGUF file itself and set 'engine: ollama'.")
     raise ModelError(f"{path} has neither {WEIGHTS} nor {INDEX}, so it has no weights: fetch the whole model.")
 
@@ -210,19 +217,24 @@ def _shards(path: str, paths: Mapping[str, Path]) -> set[str]:
     return set(tensors)
 
 
-def _check_text_files(path: str, paths: Mapping[str, Path]) -> None:
+def check_text_names(path: str, names: Collection[str]) -> None:
+    """Refuse a folder that lacks, by name, what vLLM reads besides the weights."""
     for name in (CONFIG, "tokenizer_config.json"):
-        if name not in paths:
+        if name not in names:
             raise ModelError(f"{path} has no {name}: fetch the whole model.")
+    if not any(all(name in names for name in needed) for needed in TOKENIZERS):
+        choices = ", or ".join(" and ".join(needed) for needed in TOKENIZERS)
+        raise ModelError(f"{path} has no tokenizer ({choices}): fetch the whole model.")
+
+
+def _check_text_files(path: str, paths: Mapping[str, Path]) -> None:
+    check_text_names(path, paths)
     config = _json_object(paths[CONFIG])
     names = config.get("architectures")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise ModelError(f"{paths[CONFIG]} does not name 'architectures', by which vLLM knows how to run the model: fetch it again.")
     if not isinstance(config.get("model_type"), str):
         raise ModelError(f"{paths[CONFIG]} does not name the 'model_type': fetch it again.")
-    if not any(all(name in paths for name in needed) for needed in TOKENIZERS):
-        choices = ", or ".join(" and ".join(needed) for needed in TOKENIZERS)
-        raise ModelError(f"{path} has no tokenizer ({choices}): fetch the whole model.")
 
 
 def _check_place(place: Path) -> None:
