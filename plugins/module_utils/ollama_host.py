@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, nearest
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, nearest, unit_owner
 from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
 
 UNIT = Path("/etc/systemd/system/ollama.service")
 COMMAND = Path("/usr/local/bin/ollama")
-MARK = "onprem.llm"
 # What the filter ollama_plan lets be a version (artefacts.VERSION): no other folder below the prefix is ours.
 VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
 # The unit that Ollama's own installer writes (scripts/install.sh, function configure_systemd).
@@ -53,7 +52,7 @@ class Places:
 
 def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
     """Return what the host has, as plain data (dict); see the module ``ollama_info`` for its keys."""
-    owner, text = unit_owner(unit)
+    owner, text = service_owner(unit)
     return {
         "versions": versions(places.prefix),
         "command": command_owner(COMMAND),
@@ -70,6 +69,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "llama_package": package_known(places.llama_package) if places.llama_package else False,
         "account": has_account(places.user, places.group),
         "env_file": places.env_file.exists(),
+        "preload": unit.with_name("ollama-preload.service").exists(),
         "drop_ins": unit.with_name(unit.name + ".d").is_dir(),
         "models_empty": not places.models_dir.is_dir() or not any(places.models_dir.iterdir()),
         "stale": is_stale(unit, places),
@@ -106,17 +106,10 @@ def link_name(link: Path, pattern: re.Pattern[str] = VERSION) -> str:
     return name if pattern.fullmatch(name) else ""
 
 
-def unit_owner(unit: Path) -> tuple[str, str]:
+def service_owner(unit: Path) -> tuple[str, str]:
     """Return whose unit lies at ``unit`` (``none``, ``ours``, ``installer`` or ``foreign``) and its text."""
-    if unit.is_symlink():
-        return "foreign", ""
-    try:
-        text = unit.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return "none", ""
-    if MARK in text:
-        return "ours", text
-    return ("installer" if INSTALLER_EXEC.search(text) else "foreign"), text
+    owner, text = unit_owner(unit)
+    return "installer" if owner == "foreign" and INSTALLER_EXEC.search(text) else owner, text
 
 
 def installer(unit: Path, text: str) -> dict[str, Any]:

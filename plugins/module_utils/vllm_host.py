@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils import nvidia
-from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, unit_owner
 from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc, link_name, process_start
 
 UNIT = Path("/etc/systemd/system/vllm@.service")
-MARK = "onprem.llm"
 # The copy of the lock that is put into a build when all of it is there.
 LOCK = "lock.txt"
 PYTHONS = ("/usr/bin/python3", *(f"{folder}/python3.{minor}" for minor in range(11, 15) for folder in ("/usr/bin", "/usr/local/bin")))
@@ -59,7 +58,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "builds": builds(places.prefix),
         "current": link_name(places.prefix / "current", BUILD),
         "previous": link_name(places.prefix / "previous", BUILD),
-        "unit_owner": unit_owner(unit),
+        "unit_owner": unit_owner(unit)[0],
         "instances": instances(places, unit),
         "port_holders": {name: found for name, port in places.ports.items() if (found := port_holder(port))},
         "blocking_parents": blocking_parents(places.models_dir, places.user),
@@ -108,16 +107,6 @@ def builds(prefix: Path) -> list[str]:
     """Return the builds below ``prefix`` that are whole: the lock was put there last, and the interpreter is still there."""
     whole = (path.parent for path in prefix.glob(f"*/{LOCK}") if not path.parent.is_symlink())
     return sorted(folder.name for folder in whole if (folder / "bin" / "python").exists() and BUILD.fullmatch(folder.name))
-
-
-def unit_owner(unit: Path) -> str:
-    """Return whose unit lies at ``unit``: ``none``, ``ours`` or ``foreign``."""
-    if unit.is_symlink():
-        return "foreign"
-    try:
-        return "ours" if MARK in unit.read_text(encoding="utf-8", errors="replace") else "foreign"
-    except FileNotFoundError:
-        return "none"
 
 
 def instances(places: Places, unit: Path) -> dict[str, dict[str, bool]]:

@@ -120,6 +120,10 @@ account:
   description: Whether O(user) and O(group) exist.
   returned: success
   type: bool
+preload:
+  description: Whether there is a unit that loads models whenever the service starts.
+  returned: success
+  type: bool
 env_file:
   description: Whether O(env_file) exists.
   returned: success

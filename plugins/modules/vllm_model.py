@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vllm_model
-short_description: Lay a folder of safetensors out for vLLM
+short_description: Give vLLM a model, from a folder or over the network
 version_added: 0.1.0
 author: onprem.llm contributors (@onprem-llm)
 description:
@@ -24,12 +24,15 @@ attributes:
     support: full
     details:
       - A file that was never hashed before is read as a whole in check mode, and read again in the run that follows.
+      - A source over the network is asked what it has and is judged by the names of its files. Nothing of it is fetched.
   diff_mode:
     support: full
   idempotent:
     support: full
 extends_documentation_fragment:
   - onprem.llm.attributes
+  - onprem.llm.source
+  - onprem.llm.model
 options:
   name:
     description:
@@ -37,15 +40,12 @@ options:
         P(onprem.llm.vllm_instances#filter).
     type: str
     required: true
-  state:
-    description: Whether the model shall be there.
-    type: str
-    choices: [present, absent]
-    default: present
   source:
     description:
-      - Where the model comes from. So far only V(file:/absolute/folder) on the managed host, in the layout of Hugging Face.
-      - The folder is only read. Taken are C(*.json), C(*.txt), C(*.jinja), C(*.model), C(*.tiktoken), licences, C(SHA256SUMS) and the
+      - Where the model comes from. V(file:/absolute/folder) is a folder on the managed host in the layout of Hugging Face. It is only read.
+      - V(hf:org/name[@revision]) is a repository of Hugging Face's Hub. A commit as revision pins the model, and without a revision V(main)
+        is meant.
+      - Taken are C(*.json), C(*.txt), C(*.jinja), C(*.model), C(*.tiktoken), licences, C(SHA256SUMS) and the
         weights, which are C(model.safetensors) or the files that C(model.safetensors.index.json) names. All else is left, code and folders
         included.
       - Weights as pickle (C(*.bin), C(*.pt)) can run code when they are loaded. They are not taken, and refused where there are no others.
@@ -63,21 +63,10 @@ options:
         all others, this one value pins the whole folder.
       - C(cd FOLDER && sha256sum -- * > SHA256SUMS && sha256sum SHA256SUMS) makes the list and tells the value.
     type: str
-  store:
-    description: Folder of the store. It is made if it does not exist.
-    type: path
-    default: /var/lib/llm/store
   models_dir:
     description: The folder of the laid out models. It is made if it does not exist.
     type: path
     required: true
-  owner:
-    description:
-      - Who owns the folders that are made, a name or number. The files stay with whoever owns them in the store and are readable to all.
-    type: str
-  group:
-    description: The group of the same, a name or number.
-    type: str
 seealso:
   - module: onprem.llm.ollama_model
   - module: onprem.llm.endpoint_check
@@ -89,6 +78,15 @@ EXAMPLES = r"""
     name: smollm2-135m-vllm
     source: file:/srv/in/SmolLM2-135M-Instruct
     sha256: edf4c91d28ee588efa947094b55a834bdb72b95e95ccde5bdbefb558ce2ada48
+    models_dir: /var/lib/llm/vllm/models
+    owner: llm
+    group: llm
+
+- name: Fetch and lay out a model of the Hub, pinned by its commit
+  onprem.llm.vllm_model:
+    name: llama-3.1-8b
+    source: hf:meta-llama/Llama-3.1-8B-Instruct@0e9e39f249a16976918f6564b8830bc894c89659
+    token: "{{ llm_hub_token }}"
     models_dir: /var/lib/llm/vllm/models
     owner: llm
     group: llm
@@ -115,12 +113,12 @@ folder:
 digest:
   description:
     - One digest for all the files, that of their list as C(sha256sum) prints it, in the order of their names, without C(SHA256SUMS) itself.
-  returned: O(state=present)
+  returned: O(state=present), unless the files are yet to be fetched
   type: str
   sample: sha256:edf4c91d28ee588efa947094b55a834bdb72b95e95ccde5bdbefb558ce2ada48
 files:
   description: The files of the model, in the order of their names.
-  returned: O(state=present)
+  returned: O(state=present), unless they are yet to be fetched
   type: list
   elements: dict
   contains:
@@ -138,6 +136,26 @@ bytes_copied:
   returned: success
   type: int
   sample: 0
+bytes_fetched:
+  description: How many bytes came over the network, in check mode how many would.
+  returned: success
+  type: int
+  sample: 0
+revision:
+  description: The commit, or the sha256 of the manifest, of a source over the network.
+  returned: success
+  type: str
+  sample: 845dbda0ea48ed749caafd9e6037047aa19acfcfd82e704d7ca97d631a0b697e
+upstream_moved:
+  description: The revision that upstream has now, where the model that is there has another and O(update) is off. Empty if there is none.
+  returned: success
+  type: str
+  sample: ""
+needs:
+  description: What has to be written before the model is there, see RV(onprem.llm.ollama_model#module:needs).
+  returned: in check mode
+  type: list
+  elements: dict
 actions:
   description: What was done, or would be done in check mode, in this order.
   returned: success
@@ -150,43 +168,45 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_plan import Plan, Request, plan_folder
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import refuse_unfit
+from ansible_collections.onprem.llm.plugins.module_utils.model_module import (
+    ENTRY_SPEC,
+    PLACE_SPEC,
+    REQUIRED_IF,
+    Done,
+    asking_of,
+    carried_out,
+    needs_of,
+    only_shown,
+    owner_of_params,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_instance, as_source
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-
-ARGUMENT_SPEC: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "source": {"type": "str"},
-    "sha256": {"type": "str"},
-    "store": {"type": "path", "default": "/var/lib/llm/store"},
-    "models_dir": {"type": "path", "required": True},
-    "owner": {"type": "str"},
-    "group": {"type": "str"},
-}
 
 
 def request_of(params: dict[str, Any], *, check: bool) -> Request:
     """Return what is asked for, every part checked."""
+    source = as_source(params["source"]) if params["state"] == "present" else None
+    pinned = as_digest(params["sha256"]) if params["sha256"] else None
+    if source:
+        refuse_unfit(source, pinned)
     return Request(
         name=as_instance(params["name"]),
         models_dir=as_folder(params["models_dir"], "models_dir"),
-        source=as_source(params["source"]) if params["state"] == "present" else None,
-        pinned=as_digest(params["sha256"]) if params["sha256"] else None,
-        owner=(account_id(params["owner"], "user", check=check), account_id(params["group"], "group", check=check)),
+        source=source,
+        asking=asking_of(params),
+        pinned=pinned,
+        owner=owner_of_params(params, check=check),
     )
 
 
-def result_of(plan: Plan, actions: list[str]) -> dict[str, Any]:
+def result_of(done: Done[Plan], *, check: bool) -> dict[str, Any]:
     """Return what the module reports."""
-    result: dict[str, Any] = {
-        "changed": bool(actions),
-        "folder": str(plan.target.path),
-        "actions": actions,
-        "bytes_copied": plan.bytes_copied,
-        "diff": plan.diff(),
-    }
+    plan = done.plan
+    result = {**done.result, "folder": str(plan.target.path)}
+    if check:
+        result["needs"] = needs_of(plan)
     if plan.folder:
         result["digest"] = f"sha256:{plan.folder.digest}"
         result["files"] = [{"name": file.name, "digest": f"sha256:{file.digest}", "size": file.size} for file in plan.folder.files]
@@ -195,24 +215,18 @@ def result_of(plan: Plan, actions: list[str]) -> dict[str, Any]:
 
 def main() -> None:
     """Decide, then act."""
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, required_if=[("state", "present", ["source"])], supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**ENTRY_SPEC, **PLACE_SPEC}, required_if=REQUIRED_IF, supports_check_mode=True)
     check = module.check_mode
     try:
         request = request_of(module.params, check=check)
-        store = Store(as_folder(module.params["store"], "store"))
+        store = Store(as_folder(module.params["store"], "store"), verify_days=module.params["verify_days"])
         plan = plan_folder(request, store, check=check)
-        actions = plan.actions
-        if (plan.changed or plan.learned) and not check:
-            with store.locked():
-                # What another run did while this one waited counts.
-                plan = plan_folder(request, store)
-                actions = plan.actions
-                plan.apply()
+        done = only_shown(plan) if check else carried_out(plan, lambda upstream: plan_folder(request, store, upstream=upstream), module.log)
     except ModelError as exc:
         module.fail_json(msg=str(exc))
-    for warning in plan.warnings:
+    for warning in done.plan.warnings:
         module.warn(warning)
-    module.exit_json(**result_of(plan, actions))
+    module.exit_json(**result_of(done, check=check))
 
 
 if __name__ == "__main__":

@@ -6,29 +6,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import refuse_unfit
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_upstream import refuse_unfit_file
 from ansible_collections.onprem.llm.plugins.module_utils.names import WRITE_SOURCE, as_digest, as_model_name, as_source, shown
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef, SourceRef
+from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import KEEP_ALIVE
 
 ENGINES = ("ollama", "vllm")
 STATES = ("present", "absent")
 ADVICE = {"instance": "rename one of them", "port": "give one of them another port"}
 # What only Ollama can be given, and what to do for vLLM.
 NOT_VLLM = {
+    "preload": "nothing is to be said, a service of vLLM keeps its model in memory",
     "template": "set options.chat_template to a file on the host, or put chat_template.jinja into the folder",
     "system": "let clients send the system prompt, or write it into the chat template",
 }
 LARGEST_CONTEXT, MOST_USERS, LAST_PORT = 1 << 24, 1 << 20, 65535
-# The port of Ollama and that of the first vLLM model, unless the roles are told others.
-OLLAMA_PORT, VLLM_PORT = 11434, 8000
+# The port of the first vLLM model, unless the role is told another.
+VLLM_PORT = 8000
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ModelError("text")
+    return str(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ModelError("true or false")
+    return value
+
+
+def _duration(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or not KEEP_ALIVE.fullmatch(str(value)):
+        raise ModelError("a duration such as 10m, 24h or -1 (for ever)")
     return str(value)
 
 
@@ -68,6 +85,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "aliases": ([], _texts),
     "source": ("", _text),
     "sha256": ("", _text),
+    "update": (False, _yes_or_no),
     "engine": ("ollama", _choice(ENGINES)),
     "context": (None, _whole(LARGEST_CONTEXT)),
     "users": (None, _whole(MOST_USERS)),
@@ -76,6 +94,8 @@ KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "template": ("", _text),
     "system": ("", _text),
     "license": ("", _text),
+    "preload": (False, _yes_or_no),
+    "keep_alive": ("", _duration),
     "expect": ({}, _mapping),
     "state": ("present", _choice(STATES)),
 }
@@ -125,22 +145,38 @@ def _check_meaning(entry: dict[str, Any]) -> None:
         raise ModelError("port is for the engine vllm, where each model has a service of its own: leave it out.")
     if entry["state"] == "present" and not entry["source"]:
         raise ModelError(f"source is missing: {WRITE_SOURCE}, or 'state: absent' to remove the model.")
-    if entry["source"]:
-        entry["source"] = str(as_source(entry["source"]))
+    if entry["keep_alive"] and not entry["preload"]:
+        raise ModelError("keep_alive says how long a model stays that preload puts into memory: set 'preload: true', or leave it out.")
     if entry["sha256"]:
         entry["sha256"] = str(as_digest(entry["sha256"]))
     if entry["engine"] == "ollama":
         checked_settings(entry["template"], entry["system"], entry["license"], parameters_of(entry))
     else:
         _check_vllm(entry)
+    if entry["source"]:
+        entry["source"] = str(_fit_source(entry))
     _check_expect(entry["expect"])
+
+
+def _fit_source(entry: Mapping[str, Any]) -> SourceRef:
+    """Return where the model comes from; refuse what the engine cannot be given of it."""
+    ref = as_source(entry["source"])
+    if entry["engine"] == "vllm":
+        refuse_unfit(ref, entry["sha256"] or None)
+    elif isinstance(ref, HubRef):
+        refuse_unfit_file(ref)
+    if entry["update"] and (isinstance(ref, FileRef) or (isinstance(ref, HubRef) and ref.is_pinned)):
+        raise ModelError(f"update follows a branch or tag, but {shown(str(ref))} names none: leave it out.")
+    if entry["update"] and entry["sha256"] and isinstance(ref, OllamaRef):
+        raise ModelError("update follows a tag, but sha256 pins the model: leave one of them out.")
+    return ref
 
 
 def _check_vllm(entry: Mapping[str, Any]) -> None:
     for key, instead in NOT_VLLM.items():
         if entry[key]:
             raise ModelError(f"{key} is for the engine ollama: for vLLM {instead}.")
-    if entry["source"].lower().endswith(".gguf"):
+    if "#" not in entry["source"] and entry["source"].lower().endswith(".gguf"):
         raise ModelError(
             f"vLLM loads a folder with safetensors, config and tokenizer, but source is the GGUF file {shown(entry['source'])}: "
             f"name such a folder, or set 'engine: ollama'."
@@ -195,45 +231,3 @@ def _check_expect(expect: Mapping[str, Any]) -> None:
         re.compile(expect["pattern"])
     except re.error as exc:
         raise ModelError(f"expect.pattern {shown(expect['pattern'])} is no regular expression ({exc}): correct it.") from None
-
-
-def model_questions(
-    models: Any, gateway_url: str, engines: Sequence[str], ollama_port: int = OLLAMA_PORT, vllm_port: int = VLLM_PORT
-) -> list[dict[str, Any]]:
-    """Return what to ask to verify the models that are present: url, model, deterministic and, where expected, prompt and pattern.
-
-    A gateway answers for all models; where there is none (an empty URL), the engines of a host are asked on their own ports.
-    """
-    entries = [{**entry, "port": ollama_port} for entry in checked_models(models, "ollama")] + vllm_instances(models, int(vllm_port))
-    asked = [entry for entry in entries if entry["state"] == "present" and (gateway_url or entry["engine"] in engines)]
-    return [
-        {"url": gateway_url or f"http://127.0.0.1:{entry['port']}", "model": entry["name"], "deterministic": True, **entry["expect"]}
-        for entry in asked
-    ]
-
-
-def each_name(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return checked entries so that each alias has one of its own: for Ollama it is one more model of the same blobs."""
-    return [{**entry, "name": name, "aliases": []} for entry in entries for name in (entry["name"], *entry["aliases"])]
-
-
-def ollama_model_params(
-    entry: Mapping[str, Any], models_dir: str, store: str, owner: str | None = None, group: str | None = None
-) -> dict[str, Any]:
-    """Return the parameters of the module ``ollama_model`` for a checked entry."""
-    if entry.get("engine") != "ollama":
-        raise ModelError(f"The model {shown(str(entry.get('name')))} is not one of Ollama: pass what checked_models('ollama') returned.")
-    params = {key: entry[key] for key in ("name", "state", "source", "sha256", "template", "system", "license")}
-    params.update(parameters=parameters_of(entry), models_dir=models_dir, store=store, owner=owner, group=group)
-    return {key: value for key, value in params.items() if value not in (None, "")}
-
-
-def vllm_model_params(
-    entry: Mapping[str, Any], models_dir: str, store: str, owner: str | None = None, group: str | None = None
-) -> dict[str, Any]:
-    """Return the parameters of the module ``vllm_model`` for an entry that ``vllm_instances`` returned."""
-    if entry.get("engine") != "vllm" or "instance" not in entry:
-        raise ModelError(f"The model {shown(str(entry.get('name')))} has no instance of vLLM: pass what vllm_instances returned.")
-    params = {key: entry[key] for key in ("state", "source", "sha256")}
-    params.update(name=entry["instance"], models_dir=models_dir, store=store, owner=owner, group=group)
-    return {key: value for key, value in params.items() if value not in (None, "")}

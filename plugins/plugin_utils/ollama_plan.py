@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc
 from ansible_collections.onprem.llm.plugins.plugin_utils.artefacts import ArtefactError, artefact, go_module
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import is_of_the_system
+from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import CARRY_MODELS, proxy_problems
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Go duration or seconds, negative for ever (Ollama's docs/faq: OLLAMA_KEEP_ALIVE).
@@ -67,6 +68,8 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         problems.append(str(error))
     previous = host["current"] if host["current"] not in ("", version) else host["previous"]
     problems += [*_setting_problems(inputs), *_host_problems(host, inputs)]
+    if inputs["fetches_models"]:
+        problems += proxy_problems(inputs["proxy"], CARRY_MODELS)
     if install:
         problems += _install_problems(host, inputs, fetch)
     need = {"folder": inputs["prefix"], "size": _install_bytes(inputs), "content": "", "device": host["prefix_device"]}
@@ -250,11 +253,8 @@ def _install_problems(host: Mapping[str, Any], inputs: Inputs, fetch: Mapping[st
             f"Ollama needs about {needed / 1e9:.1f} GB below {inputs['prefix']}, but {host['free_bytes']['prefix'] / 1e9:.1f} GB are free: "
             "make room, or set ollama_prefix to a directory on another volume."
         )
-    if inputs["way"] in ("release", "mirror") and any("@" in str(inputs["proxy"].get(key) or "") for key in ("http", "https")):
-        yield (
-            "base_proxy holds a user name or a password, which a download on the host would show in its list of processes: "
-            "set ollama_source to file and ollama_archive to a copy on the controller, or let the host pass the proxy without a password."
-        )
+    if inputs["way"] in ("release", "mirror") and not inputs["fetches_models"]:
+        yield from proxy_problems(inputs["proxy"], "set ollama_source to file and ollama_archive to a copy on the controller")
     if inputs["way"] == "file":
         yield from _archive_problems(archive, fetch)
     elif inputs["way"] == "go":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ENVIRONMENT_NAME, systemd_quoted
+from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import CARRY_MODELS, proxy_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import option_problems, table_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_settings import configuration, environment
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_variant import resolve_variant
@@ -59,6 +60,8 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     python = _python(host, inputs)
     problems = [problem] if problem else []
     problems += [*_setting_problems(inputs, lock), *_host_problems(host, inputs, variant, present)]
+    if inputs["fetches_models"]:
+        problems += proxy_problems(inputs["proxy"], CARRY_MODELS)
     problems += option_problems(present, known, inputs["version"])
     if install:
         problems += _install_problems(host, inputs, variant, python)
@@ -212,6 +215,8 @@ def _install_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, pyt
             f"vLLM needs the GNU C library {'.'.join(map(str, GLIBC))} or newer, but this host has {host['glibc'] or 'none'}: "
             "use a newer distribution."
         )
+    if not inputs["fetches_models"]:
+        yield from proxy_problems(inputs["proxy"], "set vllm_index_url to a package index that needs no proxy and take base_proxy out")
     if not python["path"]:
         yield from _python_problems(host, inputs)
     needed = INSTALL_BYTES[variant]

@@ -17,6 +17,9 @@ VLLM: dict[str, Any] = {"engine": "vllm", "source": "file:/srv/in/folder"}
 COMPLETE = {
     **MODEL,
     "aliases": [],
+    "update": False,
+    "preload": False,
+    "keep_alive": "",
     "port": None,
     "sha256": "",
     "engine": "ollama",
@@ -62,8 +65,8 @@ def test_the_input_is_not_altered() -> None:
         ({"nmae": "x"}, "unknown key 'nmae'"),
         ({"source": ""}, "source is missing"),
         ({"source": "srv/a.gguf"}, "must start with a scheme"),
-        ({"source": "hf:org/name"}, "'hf:' are not available yet"),
-        ({"source": "ollama:qwen"}, "'ollama:' are not available yet"),
+        ({"source": "hf:name"}, "must look like org/name"),
+        ({"source": "ollama:qwen:cloud"}, "means something else"),
         ({"source": "s3:x"}, "scheme of the source"),
         ({"source": "file:../x"}, "absolute path"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
@@ -93,6 +96,20 @@ def test_the_input_is_not_altered() -> None:
         ),
         ({"engine": "vllm", "template": "chatml"}, "template is for the engine ollama: for vLLM set options.chat_template"),
         ({"engine": "vllm", "system": "Be kind."}, "system is for the engine ollama: for vLLM let clients send"),
+        ({**VLLM, "preload": True}, "preload is for the engine ollama"),
+        ({"keep_alive": "1h"}, "set 'preload: true'"),
+        ({"preload": True, "keep_alive": "soon"}, "keep_alive must be a duration such as 10m, 24h or -1"),
+        ({"preload": True, "keep_alive": True}, "keep_alive must be a duration"),
+        ({"preload": "yes"}, "preload must be true or false"),
+        ({"source": "hf:org/name"}, "add '#' and the name of the file"),
+        ({"source": "hf:org/name#model.safetensors"}, "name a file that ends in '.gguf'"),
+        ({"source": "hf:org/name#q/m-00001-of-00002.gguf"}, "one part of a split GGUF"),
+        ({**VLLM, "source": "hf:org/name#m.gguf"}, "vLLM loads a whole repository"),
+        ({**VLLM, "source": "ollama:qwen2.5:7b"}, "vLLM does not load models of Ollama's registry"),
+        ({**VLLM, "source": "hf:org/name", "sha256": HEX}, "pin it by its commit"),
+        ({"update": True}, "names none: leave it out"),
+        ({"update": True, "source": f"hf:org/name@{'a' * 40}#m.gguf"}, "names none: leave it out"),
+        ({"update": True, "source": "ollama:qwen2.5", "sha256": HEX}, "leave one of them out"),
     ],
 )
 def test_an_entry_that_cannot_work_is_one_sentence(change: dict[str, Any], words: str) -> None:
@@ -231,3 +248,73 @@ def test_what_to_ask() -> None:
     assert first == {"url": "u", "model": "smollm2-135m", "deterministic": True, "prompt": "x", "pattern": "y"}
     assert second == {"url": "u", "model": "first", "deterministic": False}
     assert third == {"url": "u", "model": "second", "deterministic": True}
+
+
+OLLAMA_SOURCE, HUB_SOURCE = "ollama:qwen2.5:7b", "hf:org/name#m.gguf"
+MIRROR = {"mirror_url": "https://mirror.example/"}
+TOKEN = {"hub_token": "hf_secret"}
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "expected"),
+    [
+        ("file:/srv/in/a.gguf", {"source": "closed", **TOKEN}, {}),
+        (OLLAMA_SOURCE, {"source": "open", **TOKEN}, {"endpoint": "https://registry.ollama.ai"}),
+        (OLLAMA_SOURCE, {"source": "mirror", **MIRROR, **TOKEN}, {"endpoint": "https://mirror.example"}),
+        (OLLAMA_SOURCE, {"source": "registries", "registry_url": "http://own:5000"}, {"endpoint": "http://own:5000"}),
+        ("ollama:own:5000/team/m:1", {"source": "registries"}, {}),
+        ("ollama:own:5000/team/m:1", {"source": "closed", **MIRROR}, {"endpoint": "https://mirror.example"}),
+        (HUB_SOURCE, {"source": "open", **TOKEN}, {"endpoint": "https://huggingface.co", "token": "hf_secret"}),
+        (HUB_SOURCE, {"source": "mirror", **MIRROR, **TOKEN}, {"endpoint": "https://mirror.example/hf"}),
+        (HUB_SOURCE, {"source": "closed", **MIRROR, **TOKEN}, {"endpoint": "https://mirror.example/hf"}),
+        (HUB_SOURCE, {"source": "closed", "hub_url": "https://h", **TOKEN}, {"endpoint": "https://h", "token": "hf_secret"}),
+    ],
+)
+def test_which_server_a_model_comes_from(source: str, network: dict[str, Any], expected: dict[str, str]) -> None:
+    entry = checked_models([{**MODEL, "source": source}])[0]
+    found = ollama_model_params(entry, "/m", "/s", network=network)
+    assert {key: found[key] for key in ("endpoint", "token") if key in found} == expected
+    batch = FILTERS["ollama_models_params"]([entry], "/m", "/s", network=network)
+    assert {key: batch["models"][0][key] for key in ("endpoint", "token") if key in batch["models"][0]} == expected
+    assert "token" not in batch and "endpoint" not in batch
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "words"),
+    [
+        (OLLAMA_SOURCE, {"source": "registries"}, "set llm_ollama_registry_url"),
+        (HUB_SOURCE, {"source": "registries"}, "set llm_hub_url"),
+        (HUB_SOURCE, {"source": "mirror"}, "llm_mirror_url is ''"),
+        (HUB_SOURCE, {"source": "open", "hub_url": "user:hunter2@host"}, "must look like https://host.example"),
+        (HUB_SOURCE, {"source": "moon"}, "llm_source must be one of"),
+    ],
+)
+def test_where_a_model_cannot_be_had(source: str, network: dict[str, Any], words: str) -> None:
+    entry = checked_models([{**MODEL, "source": source}])[0]
+    with pytest.raises(AnsibleFilterError, match=words) as refusal:
+        ollama_model_params(entry, "/m", "/s", network=network)
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_what_is_asked_of_all_and_of_one() -> None:
+    network = {"source": "open", "check_upstream": True, "update": False, "rate_limit": "50M", "verify_days": 0}
+    models = [{**MODEL, "source": OLLAMA_SOURCE, "update": True}, {**MODEL, "name": "b", "source": HUB_SOURCE}, {**MODEL, "name": "c"}]
+    found = FILTERS["ollama_models_params"](checked_models(models), "/m", "/s", "llm", "llm", network, "http://127.0.0.1:1")
+    assert [model.get("update", False) for model in found["models"]] == [True, False, False]
+    assert found["verify_days"] == 0
+    assert (found["check_upstream"], found["rate_limit"], found["url"], found["owner"]) == (True, "50M", "http://127.0.0.1:1", "llm")
+    followed = FILTERS["ollama_models_params"](checked_models(models), "/m", "/s", network={**network, "update": True})
+    assert [model.get("update", False) for model in followed["models"]] == [True, True, False]
+
+
+def test_what_is_to_be_fetched() -> None:
+    models = [{**MODEL, "source": OLLAMA_SOURCE}, {**MODEL, "name": "b", **VLLM}]
+    assert [FILTERS["fetches"](models, engine) for engine in ("ollama", "vllm")] == [True, False]
+    assert not FILTERS["fetches"]([{**MODEL, "source": OLLAMA_SOURCE, "state": "absent"}], "ollama")
+    results = [
+        {"name": "a:latest", "bytes_fetched": 4_700_000_000},
+        {"name": "b", "bytes_fetched": 0},
+        {"folder": "/m/c", "bytes_fetched": 1_500},
+    ]
+    assert FILTERS["download_plan"](results) == ["a:latest: 4.7 GB", "/m/c: 1.5 kB", "In all 4.7 GB to fetch."]
+    assert FILTERS["download_plan"]([]) == ["No bytes to fetch."]

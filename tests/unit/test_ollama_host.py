@@ -54,12 +54,12 @@ def test_whose_unit_it_is(tmp_path: Path, text: str | None, owner: str) -> None:
     unit = tmp_path / "ollama.service"
     if text is not None:
         unit.write_text(text)
-    assert ollama_host.unit_owner(unit)[0] == owner
+    assert ollama_host.service_owner(unit)[0] == owner
 
 
 def test_a_masked_unit_is_foreign(tmp_path: Path) -> None:
     (tmp_path / "ollama.service").symlink_to("/dev/null")
-    assert ollama_host.unit_owner(tmp_path / "ollama.service")[0] == "foreign"
+    assert ollama_host.service_owner(tmp_path / "ollama.service")[0] == "foreign"
 
 
 def test_what_the_installer_has_left(tmp_path: Path) -> None:

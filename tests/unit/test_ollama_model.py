@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.modules import ollama_model
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import write_gguf
+
+Call = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -23,35 +26,33 @@ def params(tmp_path: Path) -> dict[str, Any]:
     return {"name": "tiny", "source": f"file:{source}", "store": str(tmp_path / "store"), "models_dir": str(tmp_path / "models")}
 
 
-def call(capsys: pytest.CaptureFixture[str], params: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    with patch_module_args({**params, "_ansible_check_mode": check, "_ansible_diff": True}), pytest.raises(SystemExit):
-        ollama_model.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return result
+@pytest.fixture
+def call(call_module: Call) -> Call:
+    return partial(call_module, ollama_model)
 
 
-def test_check_apply_and_again(capsys: pytest.CaptureFixture[str], params: dict[str, Any], tmp_path: Path) -> None:
-    checked = call(capsys, params, check=True)
+def test_check_apply_and_again(call: Call, params: dict[str, Any], tmp_path: Path) -> None:
+    checked = call(params, check=True)
     assert checked["changed"] and not (tmp_path / "store").exists() and not (tmp_path / "models").exists()
     needs = checked.pop("needs")
     assert {need["folder"] for need in needs} <= {params["store"], params["models_dir"]} and all(need["size"] for need in needs)
     assert sum(need["size"] for need in needs if need["content"]) == checked["bytes_copied"]
-    applied = call(capsys, params)
-    assert applied == {**checked, "invocation": applied["invocation"]}
-    again = call(capsys, params)
+    applied = call(params)
+    assert applied == checked
+    again = call(params)
     assert (again["changed"], again["actions"], again["bytes_copied"]) == (False, [], 0)
     assert again["diff"]["before"] == again["diff"]["after"]
     assert {key: again[key] for key in ("name", "digest", "manifest_digest", "blobs")} == {
         key: applied[key] for key in ("name", "digest", "manifest_digest", "blobs")
     }
-    assert call(capsys, {**params, "state": "absent"})["changed"]
-    assert not call(capsys, {**params, "state": "absent"})["changed"]
+    assert call({**params, "state": "absent"})["changed"]
+    assert not call({**params, "state": "absent"})["changed"]
 
 
-def test_what_is_returned_is_documented(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
-    result = call(capsys, params, check=True)
+def test_what_is_returned_is_documented(call: Call, params: dict[str, Any]) -> None:
+    result = call(params, check=True)
     documented = yaml.safe_load(ollama_model.RETURN)
-    assert set(result) - {"changed", "diff", "invocation"} == set(documented)
+    assert set(result) - {"changed", "diff", "warnings"} == set(documented)
     assert set(result["blobs"][0]) == set(documented["blobs"]["contains"])
 
 
@@ -60,7 +61,9 @@ def test_what_is_returned_is_documented(capsys: pytest.CaptureFixture[str], para
     [
         ({"name": "../etc/passwd"}, "A model name must look like"),
         ({"name": "a\nb"}, "A model name must look like"),
-        ({"source": "hf:org/name"}, "are not available yet"),
+        ({"source": "hf:org/name"}, "add '#' and the name of the file"),
+        ({"source": "hf:org/name#a.bin"}, "name a file that ends in '.gguf'"),
+        ({"source": "hf:org/name#a-00001-of-00003.gguf"}, "one part of a split GGUF"),
         ({"source": "file:/no/such.gguf"}, "The GGUF file /no/such.gguf does not exist"),
         ({"source": "file:/dev/null"}, "not a regular file"),
         ({"source": None}, "missing: source"),
@@ -76,7 +79,7 @@ def test_what_is_returned_is_documented(capsys: pytest.CaptureFixture[str], para
     ],
 )
 def test_one_sentence_before_anything_changes(
-    capsys: pytest.CaptureFixture[str],
+    call: Call,
     params: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -84,13 +87,13 @@ def test_one_sentence_before_anything_changes(
     words: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = call(capsys, {key: value for key, value in {**params, **change}.items() if value is not None})
+    result = call({key: value for key, value in {**params, **change}.items() if value is not None})
     assert result["failed"] and words in result["msg"] and "Traceback" not in result["msg"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.gguf"]
 
 
-def test_an_account_that_is_yet_to_be_made_is_no_error_in_check_mode(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
-    assert call(capsys, {**params, "owner": "no-such-user-here", "group": "12345"}, check=True)["changed"]
+def test_an_account_that_is_yet_to_be_made_is_no_error_in_check_mode(call: Call, params: dict[str, Any]) -> None:
+    assert call({**params, "owner": "no-such-user-here", "group": "12345"}, check=True)["changed"]
 
 
 def test_two_calls_at_once_make_one_model(params: dict[str, Any], tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf
-from ansible_collections.onprem.llm.plugins.module_utils.layouts import ollama_plan
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_plan import Plan, Request, plan_model
+from ansible_collections.onprem.llm.plugins.module_utils.layouts import ollama_steps
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_plan import plan_model
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings, checked_settings
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_steps import Plan, Request
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import OllamaTree, human_number, image_of
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_model_name, as_source
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
@@ -417,9 +418,9 @@ def test_a_run_that_dies_shows_no_half_model_and_the_next_one_ends_it(host: Host
         if step == "store":
             patch.setattr(Store, "_settle", die)
         elif step == "blob":
-            patch.setattr(ollama_plan, "settle", die)
+            patch.setattr(ollama_steps, "settle", die)
         elif step == "manifest":
-            patch.setattr(ollama_plan, "write_file", die)
+            patch.setattr(ollama_steps, "write_file", die)
         else:
             patch.setattr(Store, "remove", die)
         with pytest.raises(KeyboardInterrupt):

@@ -12,6 +12,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.module_utils import vllm_host
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import unit_owner
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import link_name
 from ansible_collections.onprem.llm.plugins.modules import vllm_info
 
@@ -47,12 +48,12 @@ def test_whose_unit_it_is(tmp_path: Path, text: str | None, owner: str) -> None:
     unit = tmp_path / "vllm@.service"
     if text is not None:
         unit.write_text(text)
-    assert vllm_host.unit_owner(unit) == owner
+    assert unit_owner(unit)[0] == owner
 
 
 def test_a_masked_unit_is_foreign(tmp_path: Path) -> None:
     (tmp_path / "vllm@.service").symlink_to("/dev/null")
-    assert vllm_host.unit_owner(tmp_path / "vllm@.service") == "foreign"
+    assert unit_owner(tmp_path / "vllm@.service")[0] == "foreign"
 
 
 def test_interpreters_and_what_they_can() -> None:

@@ -53,6 +53,8 @@ GOOD: dict[str, Any] = {
     "uv_cache_dir": "/opt/vllm/cache",
     "index_url": "",
     "torch_index_url": "",
+    "proxy": {},
+    "fetches_models": False,
     "user": "llm",
     "models": vllm_instances([MODEL]),
     "keep_versions": 1,
@@ -198,6 +200,8 @@ OLD = [{"path": "/usr/bin/python3", "version": "3.10", "venv": True}]
         ({}, {"index_url": "/pypi/simple"}, "or set llm_mirror_url"),
         ({}, {"torch_index_url": "download.pytorch.org"}, "vllm_torch_index_url must be an address"),
         ({}, {"cpu_threads": "all"}, "vllm_cpu_threads must be"),
+        ({"builds": [BUILD]}, {"proxy": {"http": "http://u:hunter2@p"}, "fetches_models": True}, "carry the models in"),
+        ({}, {"proxy": {"https": "http://u:hunter2@proxy.example:3128"}}, "base_proxy holds a user name or a password"),
         ({}, {"extra_environment": {"A-B": "1"}}, "must be the name of a variable"),
         ({}, {"extra_environment": {"A": "1\nB=2"}}, "its value one line"),
         ({}, {"extra_environment": {"HF_HUB_OFFLINE": "0"}}, "which the role decides"),
@@ -208,9 +212,12 @@ OLD = [{"path": "/usr/bin/python3", "version": "3.10", "venv": True}]
 def test_what_is_refused(host: dict[str, Any], inputs: dict[str, Any], words: str) -> None:
     problems = plan(host, inputs)["problems"]
     assert len(problems) == 1 and words in problems[0], problems
+    assert "hunter2" not in problems[0]
 
 
 def test_what_works_is_not_refused() -> None:
+    assert plan({}, {"proxy": {"http": None, "https": "http://proxy.example:3128"}})["problems"] == []
+    assert plan({"builds": [BUILD]}, {"proxy": {"http": "http://u:hunter2@proxy.example:3128"}})["problems"] == []
     ours = {"port_holders": {"smollm2": {"name": "python", "pid": 7, "instance": "smollm2"}}, "unit_owner": "ours"}
     assert plan(ours)["problems"] == []
     assert plan({}, {"keep_versions": "2", "drain_seconds": "5", "cpu_threads": "0-3|4-7"})["problems"] == []

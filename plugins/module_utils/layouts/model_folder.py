@@ -18,7 +18,8 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
-from ansible_collections.onprem.llm.plugins.module_utils.store import Store, copy_hashed, same_mount, sync_folder
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import copy_hashed, same_mount, sync_folder
 
 
 class ModelFolder:

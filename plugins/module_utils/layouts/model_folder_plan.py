@@ -16,7 +16,9 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder import ModelFolder, make_folder, remove
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, SourceRef
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import pulled_folder, wanted_files
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, SourceRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources import folder_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
     SUMS,
@@ -27,7 +29,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
     read_sums,
 )
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
-from ansible_collections.onprem.llm.plugins.module_utils.store import Need, Store, check_space, same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, origin_changes, resolve, write_origin
 
 LAYOUT = "vllm"
 
@@ -39,6 +44,7 @@ class Request:
     name: str
     models_dir: str
     source: SourceRef | None = None
+    asking: Asking = field(default_factory=Asking)
     # The digest of the source's SHA256SUMS.
     pinned: Digest | None = None
     # Who owns the folders that are made; -1: whoever runs this.
@@ -58,11 +64,14 @@ class Plan:
     store: Store
     target: ModelFolder
     source: FolderSource | None = None
+    upstream: Upstream | None = None
+    # None where it is to be gone, and where its files are yet to be fetched.
     folder: Folder | None = None
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     bytes_copied: int = 0
+    needs: list[Need] = field(default_factory=list)
     # The steps.
     ingest: list[tuple[str, FolderFile]] = field(default_factory=list)
     make: bool = False
@@ -71,6 +80,17 @@ class Plan:
     leftovers: list[Path] = field(default_factory=list)
     free: list[Digest] = field(default_factory=list)
     ref: bool = False
+    origin: bool = False
+
+    @property
+    def use(self) -> tuple[str, str]:
+        """Return how the store knows the model."""
+        return self.request.ref
+
+    @property
+    def present(self) -> bool:
+        """Tell whether the model shall be there."""
+        return self.request.source is not None
 
     @property
     def changed(self) -> bool:
@@ -81,13 +101,15 @@ class Plan:
     def actions(self) -> list[str]:
         """Say in words what would be done, in the order in which it is done."""
         path = self.target.path
-        said = [f"{how} {file.path} into the store" for how, file in self.ingest]
+        said = list(self.upstream.pull.actions) if self.upstream else []
+        said += [f"{how} {file.path} into the store" for how, file in self.ingest]
         said += [f"make {self.target.above}"] if self.make else []
         said += [f"remove {leftover}" for leftover in self.leftovers]
         said += [f"{self.lay} {path}"] if self.lay else []
         said += [f"change the owner of {path}"] if self.own else []
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
-        said += [f"{'note' if self.folder else 'forget'} in the store that {path} uses its blobs"] if self.ref else []
+        said += [f"{'note' if self.present else 'forget'} in the store that {path} uses its blobs"] if self.ref else []
+        said += [f"{'note' if self.upstream else 'forget'} in the store where {path} comes from"] if self.origin else []
         return said
 
     @property
@@ -99,6 +121,11 @@ class Plan:
     def digests(self) -> dict[str, Digest]:
         """Return what the folder shall hold: the digests by name."""
         return {file.name: file.digest for file in self.folder.files if file.digest} if self.folder else {}
+
+    @property
+    def used(self) -> set[Digest]:
+        """Return the blobs of the store that the folder is to use, as far as they are known."""
+        return set(self.digests.values()) or set(self.upstream.digests if self.upstream else ())
 
     def _keys(self) -> list[str]:
         if not self.folder:
@@ -126,6 +153,8 @@ class Plan:
         self.store.remove(self.free)
         if self.ref:
             self.store.set_ref(*self.request.ref, set(self.digests.values()))
+        if self.origin:
+            write_origin(self.store, self.request.ref, self.upstream.record if self.upstream else None)
         for key in self._keys():
             self.store.write_stamp(key)
 
@@ -149,28 +178,53 @@ class Plan:
             os.chown(self.target.path, *self.request.owner)
 
 
-def plan_folder(request: Request, store: Store, *, check: bool = False) -> Plan:
-    """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price."""
+def upstream_of(request: Request, store: Store) -> Upstream | None:
+    """Ask upstream, where the source is one over the network and something must be asked."""
+    if not isinstance(request.source, HubRef):
+        return None
+    return resolve(request.source, request.asking, store, request.ref, wanted_files)
+
+
+def plan_folder(request: Request, store: Store, *, check: bool = False, upstream: Upstream | None = None) -> Plan:
+    """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price.
+
+    ``upstream`` is what ``upstream_of`` returned, where it was asked already.
+    """
     plan = Plan(request, store, ModelFolder(request.models_dir, request.name))
     noted = store.ref(*request.ref)
     plan.before = plan.target.describe(noted, store)
-    if request.source:
+    if isinstance(request.source, FileRef):
         _plan_files(plan, request.source, check)
+    elif request.source:
+        _plan_pull(plan, upstream or upstream_of(request, store))
+    if request.source:
         _plan_layout(plan)
     elif plan.target.exists:
         plan.lay = "remove"
-    used = set(plan.digests.values())
     plan.leftovers = plan.target.leftovers
-    plan.ref = noted != used
-    plan.free = store.unused(noted - used, without=request.ref)
+    plan.ref = noted != plan.used or (plan.upstream is not None and plan.upstream.noted)
+    plan.origin = origin_changes(store, request.ref, plan.upstream)
+    if not plan.present or plan.folder:
+        # Before it was fetched it is not known what takes the place of what.
+        plan.free = store.unused(noted - plan.used, without=request.ref)
     _show(plan, "leftovers", [str(path) for path in plan.leftovers], [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
     if not plan.lay:
-        _show(plan, "noted in the store", sorted(noted), sorted(used))
+        _show(plan, "noted in the store", sorted(noted), sorted(plan.used))
     return plan
 
 
-def _plan_files(plan: Plan, ref: SourceRef, check: bool) -> None:
+def _plan_pull(plan: Plan, upstream: Upstream | None) -> None:
+    if upstream is None:
+        return
+    plan.upstream = upstream
+    plan.warnings += [upstream.warning] if upstream.warning else []
+    if not upstream.pull.missing:
+        digests = {name: digest for name, digest in upstream.pull.digests.items() if name in upstream.files}
+        plan.folder = pulled_folder(str(upstream.manifest.ref), digests, plan.store)
+
+
+def _plan_files(plan: Plan, ref: FileRef, check: bool) -> None:
     request, store = plan.request, plan.store
     source = folder_of(ref, store.stamps)
     # The medium may be gone: the digest says that it is not needed any more.
@@ -212,20 +266,23 @@ def _stored_folder(store: Store, pinned: Digest) -> Folder | None:
 
 
 def _plan_layout(plan: Plan) -> None:
-    if not plan.folder:
-        return
-    request, store, files = plan.request, plan.store, plan.folder.files
+    request, store = plan.request, plan.store
+    sizes = {file.name: file.size for file in (plan.folder.files if plan.folder else ())}
+    if plan.upstream and not plan.folder:
+        sizes = {FileName(blob.name): blob.size for blob in plan.upstream.record.blobs}
     plan.make = not plan.target.above.is_dir()
-    if plan.ingest or not plan.target.holds({file.name: (plan.digests[file.name], file.size) for file in files}, store):
+    arriving = plan.ingest or not plan.folder
+    if arriving or not plan.target.holds({name: (plan.digests[name], size) for name, size in sizes.items()}, store):
         plan.lay = "replace" if plan.target.exists else "lay out"
     crossing = bool(plan.lay) and not same_mount(str(store.root), request.models_dir)
-    needs = [
+    copied = [
         Need(str(store.root), sum(file.size for how, file in plan.ingest if how == "copy")),
-        Need(request.models_dir, sum(file.size for file in files) if crossing else 0),
+        Need(request.models_dir, sum(sizes.values()) if crossing else 0),
     ]
-    check_space(needs)
-    plan.bytes_copied = sum(need.size for need in needs)
-    plan.after = {"files": {name: f"sha256:{digest}" for name, digest in plan.digests.items()}}
+    plan.needs = [*copied, *(plan.upstream.pull.needs if plan.upstream else [])]
+    check_space(plan.needs)
+    plan.bytes_copied = sum(need.size for need in copied)
+    plan.after = {"files": {name: f"sha256:{plan.digests[name]}" if plan.folder else "yet to be fetched" for name in sizes}}
     if plan.before:
         _show(plan, "missing in the store", [f"sha256:{file.digest}" for _how, file in plan.ingest], [])
     if plan.target.exists and not plan.lay:

@@ -1,232 +1,114 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decides what must happen for Ollama to have, or not to have, a model; then does exactly that.
+"""Decides what must happen for Ollama to have, or not to have, a model.
 
 ``plan_model`` writes nothing. Check mode, the diff and the real run all come from the plan it returns.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_gguf
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_steps import Plan, Request
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import (
-    Image,
+    MODEL_LAYER,
     Layer,
     OllamaTree,
     describe_image,
     digests_of_manifest,
     image_of,
     owner_of,
+    text_at,
+    weights_of_manifest,
 )
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, ModelName, SourceRef
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_upstream import (
+    projectors,
+    pulled_image,
+    reader,
+    stored_gguf,
+    wanted_files,
+)
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.ollama_server import is_loaded
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources import source_of
-from ansible_collections.onprem.llm.plugins.module_utils.sources.file import FileSource, SourceBlob
-from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
-from ansible_collections.onprem.llm.plugins.module_utils.store import (
-    Need,
-    Store,
-    check_space,
-    copy_hashed,
-    same_mount,
-    settle,
-    sync_folder,
-    write_file,
-    wrong_digest,
-)
-
-LAYOUT = "ollama"
+from ansible_collections.onprem.llm.plugins.module_utils.sources.file import SourceBlob
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.upstream import Upstream, origin_changes, resolve
 
 
-@dataclass(frozen=True)
-class Request:
-    """A model that Ollama shall have (with a source) or not have (without)."""
-
-    name: ModelName
-    models_dir: str
-    source: SourceRef | None = None
-    pinned: Digest | None = None
-    settings: Settings = field(default_factory=Settings)
-    # Who owns the folders and small files that are made; -1: whoever runs this.
-    owner: tuple[int, int] = (-1, -1)
-
-    @property
-    def ref(self) -> tuple[str, str]:
-        """Return how the store knows this use of a model."""
-        return (LAYOUT, f"{self.models_dir}\n{self.name.key}")
+def upstream_of(request: Request, store: Store) -> Upstream | None:
+    """Ask upstream, where the source is one over the network and something must be asked."""
+    if not isinstance(request.source, (HubRef, OllamaRef)):
+        return None
+    # The digest that pins a model of a registry is that of its manifest; at the Hub it is that of the file.
+    pinned = (request.pinned or "") if isinstance(request.source, OllamaRef) else ""
+    return resolve(request.source, request.asking, store, request.ref, wanted_files, pinned)
 
 
-@dataclass
-class Plan:
-    """What is, what shall be, and the steps between."""
+def plan_model(request: Request, store: Store, *, check: bool = False, upstream: Upstream | None = None) -> Plan:
+    """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price.
 
-    request: Request
-    store: Store
-    tree: OllamaTree
-    source: FileSource | None = None
-    blob: SourceBlob | None = None
-    image: Image | None = None
-    before: dict[str, Any] = field(default_factory=dict)
-    after: dict[str, Any] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    bytes_copied: int = 0
-    needs: list[Need] = field(default_factory=list)
-    # The steps.
-    ingest: str = ""
-    folders: list[Path] = field(default_factory=list)
-    lay: list[Layer] = field(default_factory=list)
-    manifest: bool = False
-    own: list[Path] = field(default_factory=list)
-    drop: list[Digest] = field(default_factory=list)
-    free: list[Digest] = field(default_factory=list)
-    ref: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Tell whether anything would be done."""
-        return bool(self.actions)
-
-    @property
-    def actions(self) -> list[str]:
-        """Say in words what would be done, in the order in which it is done."""
-        name, verb = self.request.name, "write" if self.image else "remove"
-        said = [f"{self.ingest} {self.blob.path} into the store"] if self.blob and self.ingest else []
-        said += [f"make {folder}" for folder in self.folders]
-        said += [f"lay out {self.tree.blob_path(layer.digest)}" for layer in self.lay]
-        said += [f"{verb} the manifest of {name}"] if self.manifest else []
-        said += [f"change the owner of {path}" for path in self.own]
-        said += [f"remove {self.tree.blob_path(digest)}" for digest in self.drop]
-        said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
-        said += [f"{'note' if self.image else 'forget'} in the store that {name} uses its blob"] if self.ref else []
-        return said
-
-    @property
-    def learned(self) -> bool:
-        """Tell whether hashing found out what later runs should remember, though nothing has to change."""
-        return not all(self.store.stamps.is_written(key) for key in self._keys())
-
-    def _keys(self) -> list[str]:
-        if not self.blob or not self.image:
-            return []
-        weights = self.image.weights.digest
-        return [self.blob.path, str(self.store.blob_path(weights)), str(self.tree.blob_path(weights))]
-
-    def diff(self) -> dict[str, str]:
-        """Return the difference as Ansible shows it; both sides are equal where nothing changes."""
-        before, after = (
-            json.dumps(side, indent=2, sort_keys=True, ensure_ascii=False) + "\n" if side else "" for side in (self.before, self.after)
-        )
-        header = str(self.tree.manifest_path(self.request.name))
-        return {"before_header": header, "after_header": header, "before": before, "after": after}
-
-    def apply(self) -> None:
-        """Do it: the store first, then blobs, then the name; what is no longer used goes last."""
-        self.bytes_copied = 0
-        if self.blob and self.ingest:
-            self._take_in(self.blob)
-        if self.image:
-            self._lay_out(self.image)
-        elif self.manifest:
-            self._remove_name()
-        for digest in self.drop:
-            with explained(f"remove {self.tree.blob_path(digest)}"):
-                self.tree.blob_path(digest).unlink(missing_ok=True)
-                self.tree.metadata_path(digest).unlink(missing_ok=True)
-        self.store.remove(self.free)
-        if self.ref:
-            # Last, for until then it tells the next run what this one may have left undone.
-            self.store.set_ref(*self.request.ref, self._used())
-        for key in self._keys():
-            self.store.write_stamp(key)
-
-    def _used(self) -> list[Digest]:
-        return [self.image.weights.digest] if self.image else []
-
-    def _take_in(self, blob: SourceBlob) -> None:
-        if not self.source or not blob.digest:
-            raise ModelError(f"{blob.path} was not read before it was to be stored: this is a defect, please report it.")
-        if self.ingest != "link" or not self.store.link(blob.path, blob.digest, blob.stamp):
-            self.bytes_copied += self.store.copy(self.source.open(blob), blob.path, blob.digest)
-            self.store.stamps.hold(blob.path, blob.memory(blob.digest))
-
-    def _lay_out(self, image: Image) -> None:
-        if self.ref:
-            # Until the end the name uses both what it had and what it gets.
-            self.store.set_ref(*self.request.ref, {*self.store.ref(*self.request.ref), *self._used()})
-        with explained(f"write {self.tree.root}"):
-            for folder in self.folders:
-                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-                os.chown(folder, *self.request.owner)
-            for path in self.own:
-                os.chown(path, *self.request.owner)
-        if self.lay or self.manifest:
-            self._write_files(image)
-
-    def _write_files(self, image: Image) -> None:
-        temp, path = self.tree.temp, self.tree.manifest_path(self.request.name)
-        with explained(f"write {self.tree.root}"):
-            temp.mkdir(mode=0o700, exist_ok=True)
-            for leftover in temp.iterdir():
-                leftover.unlink()
-            for layer in self.lay:
-                self._lay_blob(layer)
-            if self.manifest:
-                write_file(path, image.manifest(), temp, owner=self.request.owner)
-            # Ollama, had it started in between, might have pruned a blob that no manifest named yet.
-            for layer in image.blobs.values():
-                if not self.tree.blob_path(layer.digest).exists():
-                    self._lay_blob(layer)
-            temp.rmdir()
-
-    def _lay_blob(self, layer: Layer) -> None:
-        path, temp = self.tree.blob_path(layer.digest), self.tree.temp / f"blob-{os.getpid()}"
-        stored = self.store.blob_path(layer.digest)
-        if layer.data is not None:
-            write_file(path, layer.data, self.tree.temp, owner=self.request.owner)
-        elif same_mount(str(stored), str(self.tree.blobs)):
-            os.link(stored, temp)
-            settle(temp, path)
-        else:
-            self.bytes_copied += copy_hashed(stored.open("rb"), str(stored), layer.digest, temp)
-            os.chown(temp, *self.request.owner)
-            settle(temp, path)
-            self.store.stamps.hold(str(path), Memory(Stamp.of(str(path)), layer.digest, {}))
-
-    def _remove_name(self) -> None:
-        path = self.tree.manifest_path(self.request.name)
-        with explained(f"remove {path}"):
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
-            for folder in list(path.parents)[:3]:
-                if any(folder.iterdir()):
-                    break
-                folder.rmdir()
-
-
-def plan_model(request: Request, store: Store, *, check: bool = False) -> Plan:
-    """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price."""
+    ``upstream`` is what ``upstream_of`` returned, where it was asked already.
+    """
     plan = Plan(request, store, OllamaTree(request.models_dir))
     plan.tree.refuse_other_spelling(request.name)
     present = plan.tree.read_manifest(request.name)
     plan.before = plan.tree.describe(present)
-    if request.source:
+    if isinstance(request.source, FileRef):
         _plan_blob(plan, request.source, check)
+    elif request.source:
+        _plan_pull(plan, upstream or upstream_of(request, store))
+    if request.source:
         _plan_layout(plan, present)
     else:
         plan.manifest = present is not None
     _plan_removal(plan, present)
+    _plan_notes(plan, present)
     return plan
 
 
-def _plan_blob(plan: Plan, ref: SourceRef, check: bool) -> None:
+def _plan_pull(plan: Plan, upstream: Upstream | None) -> None:
+    request, store, ref = plan.request, plan.store, plan.request.source
+    if upstream is None or ref is None:
+        return
+    plan.upstream = upstream
+    plan.warnings += [upstream.warning] if upstream.warning else []
+    fetched = not upstream.pull.missing
+    if isinstance(ref, OllamaRef):
+        plan.image = pulled_image(upstream.manifest, request.settings, reader(store) if fetched else None)
+        if fetched and plan.image:
+            for layer in plan.image.layers:
+                if layer.media_type == MODEL_LAYER:
+                    stored_gguf(store, layer.digest, parts=True)
+        return
+    left_out = projectors(upstream.manifest)
+    if left_out and not fetched:
+        plan.warnings.append(f"{ref} is taken without {', '.join(left_out)}: the model will read text only.")
+    digest = next(iter(upstream.digests), None)
+    if request.pinned and digest and digest != request.pinned:
+        raise wrong_digest(str(ref), request.pinned, digest)
+    if fetched and digest:
+        gguf, size = stored_gguf(store, digest), store.blob_path(digest).stat().st_size
+        plan.image = image_of(gguf, digest, size, request.settings)
+        _warn_without_template(plan, str(ref), gguf.chat_template)
+
+
+def _warn_without_template(plan: Plan, label: str, own: Any) -> None:
+    if plan.image and not (own or plan.request.settings.template or "renderer" in describe_image(plan.image)["config"]):
+        plan.warnings.append(f"{label} has no chat template and none was given, so chats may be poor: set template.")
+
+
+def _plan_blob(plan: Plan, ref: FileRef, check: bool) -> None:
     request, store = plan.request, plan.store
     source = source_of(ref, store.stamps)
     if request.pinned and not source.is_there:
@@ -246,8 +128,7 @@ def _plan_blob(plan: Plan, ref: SourceRef, check: bool) -> None:
     if not store.holds(digest, blob.size):
         plan.ingest = "link" if store.can_link(blob.path) else "copy"
     plan.source, plan.blob, plan.image = source, blob, image_of(blob.gguf, digest, blob.size, request.settings)
-    if not (blob.gguf.chat_template or request.settings.template or "renderer" in describe_image(plan.image)["config"]):
-        plan.warnings.append(f"{blob.path} has no chat template and none was given, so chats may be poor: set template.")
+    _warn_without_template(plan, blob.path, blob.gguf.chat_template)
 
 
 def _stored_blob(store: Store, digest: Digest) -> SourceBlob | None:
@@ -259,30 +140,41 @@ def _stored_blob(store: Store, digest: Digest) -> SourceBlob | None:
 
 
 def _plan_layout(plan: Plan, present: bytes | None) -> None:
-    if not plan.image or not plan.blob:
-        return
     request, tree, image = plan.request, plan.tree, plan.image
     plan.folders = [folder for folder in tree.folders(request.name) if not folder.is_dir()]
-    plan.lay = [layer for layer in image.blobs.values() if not _is_laid_out(plan, layer)]
-    plan.manifest = present != image.manifest()
-    plan.ref = plan.store.ref(*request.ref) != frozenset([image.weights.digest])
-    made = [tree.blob_path(layer.digest) for layer in image.blobs.values() if layer.data is not None and layer not in plan.lay]
+    layers = list(image.blobs.values()) if image else _expected_layers(plan)
+    plan.lay = [layer for layer in layers if not _is_laid_out(plan, layer)]
+    plan.manifest = image is None or present != image.manifest()
+    noted = plan.upstream is not None and plan.upstream.noted
+    plan.ref = noted or plan.store.ref(*request.ref) != frozenset(plan.used)
+    made = [tree.blob_path(layer.digest) for layer in layers if layer.data is not None and layer not in plan.lay]
     made += [] if plan.manifest else [tree.manifest_path(request.name)]
     plan.own = [path for path in [*tree.folders(request.name)[1:], *made] if path.exists() and not _is_owned(path, request.owner)]
 
-    plan.after = describe_image(image)
-    crossing = image.weights in plan.lay and not same_mount(plan.store.root.as_posix(), tree.blobs.as_posix())
-    weights = image.weights
-    needs = [Need(str(plan.store.root), weights.size if plan.ingest == "copy" else 0, f"store {weights.digest}")]
-    needs += [Need(str(tree.root), weights.size if crossing else 0, f"models {weights.digest}")]
+    plan.after = describe_image(image, lambda digest: text_at(plan.store.blob_path(digest))) if image else {"manifest": "yet to be made"}
+    crossing = not same_mount(plan.store.root.as_posix(), tree.blobs.as_posix())
+    needs = [Need(str(plan.store.root), plan.blob.size, f"store {plan.blob.digest}")] if plan.blob and plan.ingest == "copy" else []
+    needs += [Need(str(tree.root), a.size, f"models {a.digest}") for a in plan.lay if a.data is None and crossing]
     plan.bytes_copied = sum(need.size for need in needs)
+    needs += plan.upstream.pull.needs if plan.upstream else []
     plan.needs = [*needs, Need(str(tree.root), sum(layer.size for layer in plan.lay if layer.data is not None))]
     check_space(plan.needs)
     if present is None:
         return
     _show(plan, "missing blobs", [f"sha256:{layer.digest}" for layer in plan.lay], [])
-    _show(plan, "missing in the store", [f"sha256:{image.weights.digest}"] if plan.ingest else [], [])
+    _show(plan, "missing in the store", [f"sha256:{digest}" for digest in _arriving(plan)], [])
     _show(plan, "owners", {str(path): list(owner_of(path)) for path in plan.own}, {str(path): list(request.owner) for path in plan.own})
+
+
+def _expected_layers(plan: Plan) -> list[Layer]:
+    """Return the layers of a model that are known before it was fetched."""
+    return [Layer(a.name.partition("#")[0], a.sha256, a.size) for a in plan.upstream.record.blobs if a.sha256] if plan.upstream else []
+
+
+def _arriving(plan: Plan) -> list[Digest]:
+    """Return the blobs that the store is yet to get."""
+    given = [plan.blob.digest] if plan.blob and plan.blob.digest and plan.ingest else []
+    return given + [blob.sha256 for blob in plan.upstream.pull.missing if blob.sha256] if plan.upstream else given
 
 
 def _show(plan: Plan, what: str, before: Any, after: Any) -> None:
@@ -298,7 +190,7 @@ def _is_laid_out(plan: Plan, layer: Layer) -> bool:
     if layer.data is not None:
         with explained(f"read {path}"):
             return path.read_bytes() == layer.data
-    if plan.ingest:
+    if layer.digest in _arriving(plan):
         return False
     if same_mount(str(stored), str(path)):
         return path.samefile(stored)
@@ -313,7 +205,10 @@ def _plan_removal(plan: Plan, present: bytes | None) -> None:
     request, store, tree = plan.request, plan.store, plan.tree
     noted = store.ref(*request.ref)
     kept: Iterable[Digest] = plan.image.blobs if plan.image else ()
-    plan.ref = plan.ref or (not plan.image and bool(noted))
+    plan.ref = plan.ref or (not plan.present and bool(noted))
+    if plan.present and not plan.image:
+        # What goes is known once it is known what comes.
+        return
     candidates = (noted | digests_of_manifest(present)) - set(kept)
     if not candidates:
         return
@@ -324,6 +219,14 @@ def _plan_removal(plan: Plan, present: bytes | None) -> None:
         )
     else:
         plan.drop = sorted(digest for digest in candidates - others if tree.blob_path(digest).exists())
-    plan.free = store.unused(noted - set(kept), without=request.ref)
+    plan.free = store.unused(noted - set(plan.used), without=request.ref)
     _show(plan, "removed blobs", [f"sha256:{digest}" for digest in plan.drop], [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
+
+
+def _plan_notes(plan: Plan, present: bytes | None) -> None:
+    request = plan.request
+    plan.origin = origin_changes(plan.store, request.ref, plan.upstream)
+    replaced = present is not None and plan.manifest
+    if replaced and request.url and (plan.image is None or weights_of_manifest(present) != plan.image.weights.digest):
+        plan.unload = is_loaded(request.url, request.name)

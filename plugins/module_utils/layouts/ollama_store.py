@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
-from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest, ModelName
+from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
+from ansible_collections.onprem.llm.plugins.module_utils.refs import ModelName
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 LAYER_TYPE = "application/vnd.ollama.image."
 MODEL_LAYER = LAYER_TYPE + "model"
 LARGEST_MANIFEST = 4 << 20
+TextOf = Callable[[Digest], Union[bytes, None]]
 LARGEST_TEXT = 1 << 20
 # Architectures whose chats Ollama renders and parses in its own code (server/create.go): renderer, parser, stop words.
 RENDERED: dict[str, tuple[str, str, list[str]]] = {
@@ -40,7 +42,7 @@ RENDERED: dict[str, tuple[str, str, list[str]]] = {
 
 @dataclass(frozen=True)
 class Layer:
-    """One blob of a model. ``data`` is None for the weights, which come from the store."""
+    """One blob of a model. ``data`` is None for what comes from the store: the weights, and all that was pulled."""
 
     media_type: str
     digest: Digest
@@ -63,6 +65,13 @@ class Image:
 
     config: Layer
     layers: tuple[Layer, ...]
+    # The manifest as upstream wrote it; empty where it is ours.
+    verbatim: bytes = b""
+
+    @property
+    def stored(self) -> list[Layer]:
+        """Return the blobs that come from the store."""
+        return [layer for layer in self.blobs.values() if layer.data is None]
 
     @property
     def blobs(self) -> dict[Digest, Layer]:
@@ -72,7 +81,7 @@ class Image:
     @property
     def weights(self) -> Layer:
         """Return the layer that holds the GGUF."""
-        return self.layers[0]
+        return next(layer for layer in self.layers if layer.media_type == MODEL_LAYER)
 
     @property
     def digest(self) -> Digest:
@@ -81,6 +90,8 @@ class Image:
 
     def manifest(self) -> bytes:
         """Return the manifest, byte for byte the same for the same model."""
+        if self.verbatim:
+            return self.verbatim
         listed = [layer.as_json() for layer in self.layers]
         return encode({"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": self.config.as_json(), "layers": listed})
 
@@ -198,22 +209,16 @@ class OllamaTree:
         if manifest is None:
             return {}
 
-        def text_of(digest: Digest) -> bytes | None:
-            try:
-                return read_some(self.blob_path(digest), LARGEST_TEXT)
-            except OSError:
-                return None
-
-        return describe_manifest(manifest, text_of)
+        return describe_manifest(manifest, lambda digest: text_at(self.blob_path(digest)))
 
 
-def describe_image(image: Image) -> dict[str, Any]:
-    """Return the same for a model that is yet to be laid out."""
+def describe_image(image: Image, text_of: TextOf = lambda _digest: None) -> dict[str, Any]:
+    """Return the same for a model that is yet to be laid out; ``text_of(digest)`` reads a layer that is stored."""
     blobs = image.blobs
-    return describe_manifest(image.manifest(), lambda digest: blobs[digest].data)
+    return describe_manifest(image.manifest(), lambda digest: blobs[digest].data if blobs[digest].data is not None else text_of(digest))
 
 
-def describe_manifest(manifest: bytes, text_of: Any) -> dict[str, Any]:
+def describe_manifest(manifest: bytes, text_of: TextOf) -> dict[str, Any]:
     """Return a manifest and the text of its layers as plain data; ``text_of(digest)`` reads a layer."""
     seen: dict[str, Any] = {"manifest": f"sha256:{hashlib.sha256(manifest).hexdigest()}"}
     try:
@@ -253,6 +258,24 @@ def digests_of_manifest(data: bytes | None) -> frozenset[Digest]:
         return frozenset(digests_of(json.loads(data))) if data else frozenset()
     except ValueError:
         return frozenset()
+
+
+def weights_of_manifest(data: bytes | None) -> Digest | None:
+    """Return the GGUF that the bytes of a manifest name; None if they name none."""
+    try:
+        layers = json.loads(data)["layers"] if data else []
+        found = [DIGEST.fullmatch(str(layer["digest"])) for layer in layers if layer["mediaType"] == MODEL_LAYER]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Digest(found[0].group(1).lower()) if found and found[0] else None
+
+
+def text_at(path: Path) -> bytes | None:
+    """Return what a small file holds; None if it is none, or too large to be text."""
+    try:
+        return read_some(path, LARGEST_TEXT)
+    except OSError:
+        return None
 
 
 def read_some(path: Path, limit: int) -> bytes:
