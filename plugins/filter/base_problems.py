@@ -1,18 +1,20 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filter ``base_problems``: see ``plugin_utils/base_inputs.py``."""
+"""Filters over the inputs of the role ``base``: see ``plugin_utils/base_inputs.py`` and ``plugin_utils/proxies.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import base_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import proxy_environment
 
 
 class FilterModule:
-    """The filter of the role ``base``."""
+    """The filters over the inputs of the role ``base``."""
 
-    def filters(self) -> dict[str, Callable[..., list[str]]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"base_problems": base_problems}
+        return {"base_problems": base_problems, "proxy_environment": proxy_environment}

@@ -8,13 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
-    gateway_host_problems,
-    gateway_probe,
-    gateway_problems,
-)
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import gateway_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_routes import gateway_routes, gateway_upstreams
-from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_tls import gateway_certificate_plan, gateway_given_problems, gateway_sans
 
 
 class FilterModule:
@@ -23,12 +18,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "gateway_certificate_plan": gateway_certificate_plan,
-            "gateway_given_problems": gateway_given_problems,
-            "gateway_host_problems": gateway_host_problems,
-            "gateway_probe": gateway_probe,
             "gateway_problems": gateway_problems,
             "gateway_routes": gateway_routes,
-            "gateway_sans": gateway_sans,
             "gateway_upstreams": gateway_upstreams,
         }

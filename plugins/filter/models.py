@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters over ``llm_models``: see ``plugin_utils/models.py``."""
+"""Filters over ``llm_models``: see ``plugin_utils/models.py`` and ``plugin_utils/model_params.py``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.models import (
-    checked_models,
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_params import (
+    download_plan,
     each_name,
+    fetches,
     model_questions,
     ollama_model_params,
-    vllm_instances,
+    ollama_models_params,
     vllm_model_params,
 )
+from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, vllm_instances
 
 
 def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,9 +44,12 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "checked_models": as_filter(checked_models),
+            "download_plan": as_filter(download_plan),
             "each_name": as_filter(each_name),
+            "fetches": as_filter(fetches),
             "model_questions": as_filter(model_questions),
             "ollama_model_params": as_filter(ollama_model_params),
+            "ollama_models_params": as_filter(ollama_models_params),
             "vllm_instances": as_filter(vllm_instances),
             "vllm_model_params": as_filter(vllm_model_params),
         }

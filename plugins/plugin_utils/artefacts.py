@@ -15,6 +15,7 @@ import yaml
 
 TABLE = Path(__file__).with_name("artefacts.yml")
 VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
+ADDRESS = re.compile(r"https?://[^\s/]+")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 # How each network gets an engine, unless the role's own input says otherwise.
 WAY_OF = {"open": "release", "registries": "go", "mirror": "mirror", "closed": "mirror"}
@@ -54,10 +55,8 @@ def artefact(name: str, version: str, arch: str, way_: str, mirror_url: str = ""
     if digest and not SHA256.fullmatch(digest):
         raise ArtefactError(f"The sha256 of {name} {version} must be 64 hexadecimal digits, but it is {digest!r}: copy it again.")
     words = {"version": version, "arch": arch, "mirror": mirror_url.rstrip("/"), "file": entry["file"].format(arch=arch, version=version)}
-    if way_ == "mirror" and not re.match(r"https?://[^\s/]+", mirror_url):
-        raise ArtefactError(
-            f"{name} should come from a mirror, but llm_mirror_url is {mirror_url!r}: set it to the mirror's address, such as https://mirror.example."
-        )
+    if way_ == "mirror":
+        _check_mirror(name, mirror_url)
     if not digest and way_ != "release":
         raise ArtefactError(
             f"No sha256 is known for {name} {version} on {arch}, and only a release brings a list of its own: "
@@ -74,6 +73,30 @@ def artefact(name: str, version: str, arch: str, way_: str, mirror_url: str = ""
             else f"No digest of {name} {version} is pinned: it is taken from the release's sha256sum.txt, so trust rests on TLS alone."
         ),
     }
+
+
+def endpoint(name: str, llm_source: str, mirror_url: str = "", named: str = "") -> str:
+    """Return the address of a server (``hub``, ``ollama-registry``) in that network; ``named`` takes its place. Empty if there is none."""
+    if named:
+        if not ADDRESS.match(named):
+            # It may hold a password, so it is not shown.
+            raise ArtefactError(
+                f"The address that takes the place of the table's for {name} must look like https://host.example: correct it."
+            )
+        return named.rstrip("/")
+    if llm_source not in WAY_OF:
+        raise ArtefactError(f"llm_source must be one of {', '.join(WAY_OF)}, but it is {llm_source!r}: correct it.")
+    network = "mirror" if llm_source == "closed" else llm_source
+    if network == "mirror":
+        _check_mirror(name, mirror_url)
+    return str(_entry(name).get(network, "")).format(mirror=mirror_url.rstrip("/"))
+
+
+def _check_mirror(name: str, mirror_url: str) -> None:
+    if not ADDRESS.match(mirror_url):
+        raise ArtefactError(
+            f"{name} should come from a mirror, but llm_mirror_url is {mirror_url!r}: set it to the mirror's address, such as https://mirror.example."
+        )
 
 
 def go_module(name: str, version: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.names import DEFAULT_TAG
+from ansible_collections.onprem.llm.plugins.module_utils.refs import DEFAULT_TAG
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, vllm_instances
 
 

@@ -9,11 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import (
-    gateway_host_problems,
-    gateway_probe,
-    gateway_problems,
-)
+from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import gateway_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import nginx_host_problems, nginx_probe
 
 ROLE = Path(__file__).parents[2] / "roles" / "gateway"
 KEY = "0123456789abcdef0123456789abcdef"
@@ -152,7 +149,7 @@ nginx
 
 
 def test_the_probe_is_read() -> None:
-    found = gateway_probe(PROBE)
+    found = nginx_probe(PROBE)
     assert found["nginx"] == "/usr/sbin/nginx"
     assert found["service"] == ["active", "enabled"]
     assert found["default_site"] == "untouched"
@@ -178,12 +175,12 @@ def test_the_probe_is_read() -> None:
 )
 def test_who_holds_the_port(held: str, wanted: str, taken: bool) -> None:
     line = f'LISTEN 0 511 {held}:443 0.0.0.0:* users:(("apache2",pid=9,fd=4))'
-    problems = gateway_host_problems({"listeners": [line]}, [wanted], 443)
+    problems = nginx_host_problems({"listeners": [line]}, [wanted], 443)
     assert bool(problems) == taken
     assert all("'apache2' (pid 9)" in problem for problem in problems)
-    assert gateway_host_problems({"listeners": [line.replace("apache2", "nginx")]}, [wanted], 443) == []
+    assert nginx_host_problems({"listeners": [line.replace("apache2", "nginx")]}, [wanted], 443) == []
 
 
 def test_a_holder_that_ss_does_not_name() -> None:
-    problems = gateway_host_problems({"listeners": ["LISTEN 0 128 0.0.0.0:443 0.0.0.0:*"]}, ["10.0.0.2"], 443)
+    problems = nginx_host_problems({"listeners": ["LISTEN 0 128 0.0.0.0:443 0.0.0.0:*"]}, ["10.0.0.2"], 443)
     assert "another program listens on 0.0.0.0" in problems[0]

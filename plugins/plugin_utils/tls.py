@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role ``gateway`` decides about certificates. Runs on the controller, where ansible-core brings ``cryptography``."""
+"""What roles decide about certificates. Runs on the controller, where ansible-core brings ``cryptography``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ else:
     MISSING = None
 
 
-def gateway_sans(names: Sequence[str | None]) -> list[str]:
+def tls_sans(names: Sequence[str | None]) -> list[str]:
     """Return subject alternative names as ``DNS:name`` and ``IP:address`` (list of str), each once, in order."""
     entries = []
     for name in names:
@@ -32,7 +32,7 @@ def gateway_sans(names: Sequence[str | None]) -> list[str]:
     return list(dict.fromkeys(entries))
 
 
-def gateway_certificate_plan(ca: str, server: str, sans: Sequence[str], renew_days: int, server_days: int) -> dict[str, str]:
+def tls_certificate_plan(ca: str, server: str, sans: Sequence[str], renew_days: int, server_days: int) -> dict[str, str]:
     """Return why the CA's and the server's certificates (PEM, '' if there is none) must be made: ``{"ca": "", "server": ""}``.
 
     An empty reason (str) means that the certificate is good for another ``renew_days``. The CA's is made anew while a server
@@ -57,14 +57,15 @@ def gateway_certificate_plan(ca: str, server: str, sans: Sequence[str], renew_da
     return {"ca": why_ca, "server": why_server or why_ca}
 
 
-def gateway_given_problems(certificate: str, key: str, names: Sequence[str]) -> list[str]:
+def tls_given_problems(certificate: str, key: str, names: Sequence[str], role: str = "gateway") -> list[str]:
     """Return one sentence (str) for each reason why a given certificate (PEM chain) cannot serve.
 
-    ``key`` is the private key, or its public half, as PEM; ``names`` are what clients call the gateway.
+    ``key`` is the private key, or its public half, as PEM; ``names`` are what clients call the host, and ``role`` is whose
+    inputs to name.
     """
     leaf = _load(certificate)
     if leaf is None:
-        return ["gateway_tls_certificate must be a readable PEM file, but it is not: correct the path, or convert DER with 'openssl x509'."]
+        return [f"{role}_tls_certificate must be a readable PEM file, but it is not: correct the path, or convert DER with 'openssl x509'."]
     problems = []
     now = datetime.now(UTC)
     if _not_after(leaf) < now:
@@ -75,16 +76,16 @@ def gateway_given_problems(certificate: str, key: str, names: Sequence[str]) -> 
         public = _public_half(key)
     except (TypeError, ValueError):
         problems.append(
-            "gateway_tls_key must be a readable file with a private key in PEM and without a passphrase, but it is not: "
+            f"{role}_tls_key must be a readable file with a private key in PEM and without a passphrase, but it is not: "
             "correct the path, or remove the passphrase with 'openssl pkey -in FILE'."
         )
     else:
         if public != leaf.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo):
-            problems.append("gateway_tls_key does not belong to gateway_tls_certificate (the first one, if it is a chain): give the pair.")
+            problems.append(f"{role}_tls_key does not belong to {role}_tls_certificate (the first one, if it is a chain): give the pair.")
     missing = [name for name in names if not _covers(_sans_of(leaf), name)]
     if missing:
         problems.append(
-            f"The given certificate is for {', '.join(_sans_of(leaf)) or 'no name'}, but gateway_server_names has {', '.join(missing)}: "
+            f"The given certificate is for {', '.join(_sans_of(leaf)) or 'no name'}, but {role}_server_names has {', '.join(missing)}: "
             "get one with all names, or correct the list."
         )
     return problems
@@ -117,7 +118,7 @@ def _sans_of(certificate: x509.Certificate) -> list[str]:
 
 
 def _covers(sans: Sequence[str], name: str) -> bool:
-    wanted = gateway_sans([name])[0]
+    wanted = tls_sans([name])[0]
     wildcard = f"DNS:*.{name.lower().partition('.')[2]}"
     return wanted in sans or (wanted.startswith("DNS:") and wildcard in sans)
 

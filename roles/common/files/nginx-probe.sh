@@ -1,6 +1,7 @@
 # shellcheck shell=sh
 # Says how the host is now, for the role to decide by; changes nothing.
-# $1 port, $2 folder of our certificates, $3 and $4 given certificate and key on this host ('' if there are none), then packages.
+# $1 port, $2 folder of our certificates, $3 and $4 given certificate and key on this host ('' if there are none), $5 the site and $6 its folder,
+# then packages.
 command -v ss > /dev/null || {
     echo "This host has no program ss, which tells who listens on a port: install iproute2." >&2
     exit 1
@@ -17,7 +18,7 @@ echo '== unapplied'
 worker=$(pgrep --newest --parent "$(cat /run/nginx.pid 2> /dev/null || echo 0)" 2> /dev/null)
 if [ -n "$worker" ]; then
     since=$(($(date +%s) - $(ps -o etimes= -p "$worker") + 2))
-    find /etc/nginx/llm /etc/nginx/conf.d/llm.conf "$2" -type f -newermt "@$since" 2> /dev/null
+    find "$5" "$6" "$2" -type f -newermt "@$since" 2> /dev/null
 fi
 echo '== sites'
 ls -d /etc/nginx/conf.d/*.conf /etc/nginx/sites-enabled/* 2> /dev/null
@@ -37,6 +38,10 @@ if [ -n "$3" ]; then cat "$3"; fi
 echo '== given_public_key'
 if [ -n "$4" ]; then openssl pkey -in "$4" -passin pass: -pubout; fi
 echo '== installed'
-shift 4
-dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "$@" 2> /dev/null | sed -n 's/^installed //p'
+shift 6
+if command -v dpkg-query > /dev/null; then
+    dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' "$@" 2> /dev/null | sed -n 's/^installed //p'
+else
+    rpm --query --queryformat '%{NAME}\n' "$@" 2> /dev/null | grep -v ' '
+fi
 exit 0

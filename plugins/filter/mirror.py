@@ -1,0 +1,26 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the role ``mirror``: see ``plugin_utils/mirror.py`` and ``plugin_utils/mirror_plan.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.filter.models import as_filter
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_left_out, mirror_publications, mirror_report
+
+
+class FilterModule:
+    """The filters of the role ``mirror``."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        return {
+            "mirror_left_out": as_filter(mirror_left_out),
+            "mirror_problems": mirror_problems,
+            "mirror_publications": as_filter(mirror_publications),
+            "mirror_report": mirror_report,
+        }

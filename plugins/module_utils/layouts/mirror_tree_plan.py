@@ -1,0 +1,285 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides what must happen for a mirror's tree to offer, or not to offer, a model; then does exactly that.
+
+``plan_hub`` and ``plan_ollama`` write nothing. Check mode, the diff and the real run all come from the plan they return. The blobs
+themselves are brought into the store before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release import Release
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree import COMMIT, PARTS, HubFolder, manifest_path
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import LARGEST_MANIFEST, describe_manifest, read_some
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.refs import ModelName
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, write_file
+
+LAYOUT = "mirror"
+
+
+@dataclass(frozen=True)
+class HubPlace:
+    """A revision of a repository, by which a mirror's keeper knows what is published; ``branch`` is the name that clients use for it."""
+
+    repo: str
+    revision: str
+    branch: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Return what clients ask for."""
+        return self.repo
+
+    @property
+    def note(self) -> tuple[str, str]:
+        """Return how the store knows this use of its blobs."""
+        return (LAYOUT, f"hf:{self.repo}@{self.revision}")
+
+    def names(self, commit: str) -> list[str]:
+        """Return what shall lead to a commit."""
+        asked = [self.branch, "" if self.revision == commit else self.revision]
+        return list(dict.fromkeys(name for name in asked if name))
+
+
+@dataclass(frozen=True)
+class OllamaPlace:
+    """A name of a model of Ollama on the mirror."""
+
+    name: ModelName
+
+    @property
+    def shown(self) -> str:
+        """Return what clients ask for."""
+        return str(self.name)
+
+    @property
+    def note(self) -> tuple[str, str]:
+        """Return how the store knows this use of its blobs."""
+        return (LAYOUT, f"ollama:{self.name.namespace}/{self.name.model}:{self.name.tag}")
+
+
+@dataclass
+class Plan:
+    """What is, what shall be, and the steps between."""
+
+    store: Store
+    place: HubPlace | OllamaPlace
+    header: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+    # The steps for a repository, in their order.
+    folder: HubFolder | None = None
+    leftovers: bool = False
+    parts: list[tuple[Release, str]] = field(default_factory=list)
+    point: dict[str, str] = field(default_factory=dict)
+    forget: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    # The step for a manifest of Ollama: its bytes, or nothing where it is to go.
+    manifest: bytes | None = None
+    is_manifest_due: bool = False
+    # What the store is told, and what nothing uses any more.
+    noted: frozenset[Digest] | None = None
+    free: list[Digest] = field(default_factory=list)
+    free_git: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything would be done."""
+        return bool(self.actions)
+
+    @property
+    def actions(self) -> list[str]:
+        """Say in words what would be done, in the order in which it is done."""
+        said: list[str] = []
+        if self.folder:
+            path = self.folder.path
+            said += [f"remove {self.folder.temp}"] if self.leftovers else []
+            said += [f"write {self.folder.part(part, release.commit)}" for release, part in self.parts]
+            said += [f"let {name} be {target} in {path}" for name, target in self.point.items()]
+            said += [f"forget {name} in {path}" for name in self.forget]
+            said += [f"remove {gone} from {path}" for gone in self.gone]
+        if self.is_manifest_due:
+            said.append(f"{'write' if self.manifest is not None else 'remove'} {self.header}")
+        said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
+        if self.noted is not None:
+            said.append(f"{'note' if self.noted else 'forget'} in the store which blobs {self.place.note[1]} uses")
+        return said
+
+    def diff(self) -> dict[str, str]:
+        """Return the difference as Ansible shows it; both sides are equal where nothing changes."""
+        before, after = (
+            json.dumps(side, indent=2, sort_keys=True, ensure_ascii=False) + "\n" if side else "" for side in (self.before, self.after)
+        )
+        return {"before_header": self.header, "after_header": self.header, "before": before, "after": after}
+
+    def apply(self) -> None:
+        """Do it: the files and lists of a commit, names, then what is no longer used. Call it under the lock of the store."""
+        note = self.place.note
+        if self.noted is not None:
+            # Until the end the model uses both what it had and what it gets.
+            self.store.set_ref(*note, self.noted | self.store.ref(*note))
+        with explained(f"write {self.store.root}"):
+            self._write_hub()
+            self._write_manifest()
+        self.store.remove(self.free)
+        for sha1 in self.free_git:
+            with explained(f"remove {self.store.git_path(sha1)}"):
+                self.store.git_path(sha1).unlink(missing_ok=True)
+            self.store.stamps.forget(str(self.store.git_path(sha1)))
+        if self.noted is not None:
+            self.store.set_ref(*note, self.noted)
+
+    def _write_hub(self) -> None:
+        folder = self.folder
+        if not folder:
+            return
+        folder.clear_temp()
+        for release, part in self.parts:
+            folder.write(release, part)
+        for name, commit in self.point.items():
+            folder.point(name, commit)
+        for name in self.forget:
+            folder.forget(name)
+        for commit in self.gone:
+            folder.remove(commit)
+        folder.clear_temp()
+        folder.tidy()
+
+    def _write_manifest(self) -> None:
+        if not self.is_manifest_due:
+            return
+        path = Path(self.header)
+        if self.manifest is not None:
+            make_folders(path.parent)
+            write_file(path, self.manifest, self.store.temp)
+            return
+        path.unlink(missing_ok=True)
+        for empty in list(path.parents)[:3]:
+            if any(empty.iterdir()):
+                break
+            empty.rmdir()
+
+
+def plan_hub(
+    place: HubPlace, store: Store, releases: Sequence[Release], digests: Collection[Digest] = (), missing: Sequence[str] = ()
+) -> Plan:
+    """Decide what to do for a release to be there under its names, or for the revision to be gone (no release).
+
+    A second release is the real commit of a first one in which files are left out. ``digests`` are those of the files, as far as they are
+    known, and ``missing`` the etags of files that are yet to be fetched.
+    """
+    folder = HubFolder(str(store.root), place.repo)
+    folder.refuse_links()
+    plan = Plan(store, place, str(folder.path), folder=folder, leftovers=folder.leftovers)
+    _note(plan, digests)
+    names, others = folder.names, _revisions(store, place)
+    leads = {name: commit for name, commit in names.items() if name != place.revision}
+    # Where another name leads to the real commit it is there as a whole, and tells that itself.
+    whole = {leads.get(revision, revision) for revision in others} & {release.commit for release in releases[1:]}
+    releases = [release for release in releases if release.commit not in whole]
+    for release in releases[:1]:
+        leads.update((name, release.commit) for name in place.names(release.commit) if name not in whole)
+        leads.pop(release.commit, None)
+    held = {leads.get(revision, revision) for revision in others} | {release.commit for release in releases}
+    held |= {revision for revision in others if COMMIT.fullmatch(revision)}
+    held |= {commit for commit in folder.commits if folder.origin(commit) in others}
+    leads = {name: commit for name, commit in leads.items() if commit in held}
+    plan.parts = _parts(folder, releases)
+    plan.gone = sorted(folder.commits - held)
+    plan.point = {name: commit for name, commit in leads.items() if names.get(name) != commit}
+    plan.forget = sorted(set(names) - set(leads) - {release.commit for release in releases[:1]} - whole)
+    _plan_git(plan)
+    _describe_hub(plan, releases, missing, leads)
+    return plan
+
+
+def _revisions(store: Store, place: HubPlace) -> set[str]:
+    """Return the other revisions of the repository that are published."""
+    prefix = HubPlace(place.repo, "").note[1]
+    noted = {name[len(prefix) :] for layout, name in store.refs() if layout == LAYOUT and name.startswith(prefix)}
+    return noted - {place.revision}
+
+
+def _parts(folder: HubFolder, releases: Sequence[Release]) -> list[tuple[Release, str]]:
+    found = [(release, folder.holds(release)) for release in releases]
+    # What the Hub tells of the real commit would lead to files that are not there.
+    return [(release, part) for release, there in found for part in (PARTS if release.served is None else PARTS[:2]) if part not in there]
+
+
+def _describe_hub(plan: Plan, releases: Sequence[Release], missing: Sequence[str], leads: Mapping[str, str]) -> None:
+    folder = plan.folder
+    if not folder:
+        return
+    commits = sorted({*plan.gone, *(release.commit for release in releases)} & folder.commits)
+    plan.before = folder.describe(commits)
+    held = {commit: files for commit, files in plan.before.get("commits", {}).items() if commit not in plan.gone}
+    held.update({release.commit: dict(release.files) for release in releases})
+    plan.after = {**({"names": dict(sorted(leads.items()))} if leads else {}), **({"commits": held} if held else {})}
+    _show(plan, "damaged parts", [str(folder.part(part, release.commit)) for release, part in plan.parts if release.commit in commits], [])
+    _show(plan, "missing blobs", sorted(missing), [])
+    _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
+    _show(plan, "leftovers", plan.leftovers, False)
+
+
+def plan_ollama(
+    place: OllamaPlace, store: Store, manifest: bytes | None, digests: Collection[Digest] = (), missing: Sequence[str] = ()
+) -> Plan:
+    """Decide what to do for a manifest to be there under the name, or for the name to be gone (no manifest)."""
+    path = manifest_path(str(store.root), place.name)
+    plan = Plan(store, place, str(path), manifest=manifest)
+    present = _read_manifest(path)
+    plan.is_manifest_due = present != manifest
+    _note(plan, digests)
+
+    plan.before = describe_manifest(present, lambda _digest: None) if present is not None else {}
+    plan.after = describe_manifest(manifest, lambda _digest: None) if manifest is not None else {}
+    _show(plan, "missing blobs", sorted(missing), [])
+    _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
+    return plan
+
+
+def _read_manifest(path: Path) -> bytes | None:
+    with explained(f"read {path}"):
+        try:
+            return read_some(path, LARGEST_MANIFEST)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+def _note(plan: Plan, digests: Collection[Digest]) -> None:
+    store, note = plan.store, plan.place.note
+    noted, used = store.ref(*note), frozenset(digests)
+    plan.noted = used if used != noted else None
+    plan.free = store.unused(noted - used, without=note)
+
+
+def _plan_git(plan: Plan) -> None:
+    """Find the names in git of what goes, so that no second name keeps the bytes."""
+    if not plan.folder or not plan.free:
+        return
+    inodes = {_inode(plan.store.blob_path(digest)) for digest in plan.free}
+    etags = {etag for commit in plan.folder.commits for etag in plan.folder.links(commit).values() if COMMIT.fullmatch(etag)}
+    paths = {etag: plan.store.git_path(etag) for etag in sorted(etags)}
+    plan.free_git = [etag for etag, path in paths.items() if path.is_file() and _inode(path) in inodes]
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _show(plan: Plan, what: str, before: Any, after: Any) -> None:
+    """Add what the tree does not tell to the diff; nothing where there is nothing."""
+    if before != after:
+        plan.before.update({what: before} if before else {})
+        plan.after.update({what: after} if after else {})

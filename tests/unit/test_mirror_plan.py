@@ -1,0 +1,141 @@
+"""What a mirror publishes of the model list, what that moves, and what the role refuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_left_out, mirror_publications, mirror_report
+
+ROLE = Path(__file__).parents[2] / "roles" / "mirror"
+COMMIT = "a" * 40
+OPEN = {"source": "open", "hub_token": "hf_secret"}
+
+
+def published(*entries: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
+    models = [{"name": f"m{number}", **entry} for number, entry in enumerate(entries)]
+    found = mirror_publications(models, OPEN, "/srv/m", **more)
+    for params in found:
+        assert params.pop("root") == "/srv/m"
+        if params["state"] == "present":
+            hub = params["source"].startswith("hf:")
+            assert params.pop("endpoint") == ("https://huggingface.co" if hub else "https://registry.ollama.ai")
+            assert params.pop("with_token") == hub and "hf_secret" not in str(params)
+    return found
+
+
+def test_one_publication_for_each_revision() -> None:
+    gguf = f"hf:org/gguf@{COMMIT}#"
+    assert published({"source": gguf + "a[1].gguf"}, {"source": gguf + "b.gguf"}, {"source": gguf + "b.gguf"}) == [
+        {
+            "source": f"hf:org/gguf@{COMMIT}",
+            "state": "present",
+            "update": False,
+            "allow": ["a[[]1].gguf", "b.gguf"],
+            "branch": "main",
+        }
+    ]
+    whole = published({"source": gguf + "a.gguf"}, {"source": f"hf:org/gguf@{COMMIT}", "engine": "vllm"}, ignore=["*.bin"])
+    assert whole == [{"source": f"hf:org/gguf@{COMMIT}", "state": "present", "update": False, "branch": "main", "ignore": ["*.bin"]}]
+
+
+def test_main_is_given_only_where_one_revision_is_meant() -> None:
+    two = published({"source": f"hf:o/n@{COMMIT}", "engine": "vllm"}, {"source": "hf:o/n@main", "engine": "vllm", "update": True})
+    assert [("branch" in params, params["update"]) for params in two] == [(False, False), (False, True)]
+
+
+def test_what_is_absent_is_withdrawn_unless_another_entry_needs_it() -> None:
+    assert published({"source": "ollama:tiny", "state": "absent"}) == [{"source": "ollama:tiny:latest", "state": "absent", "update": False}]
+    both = published({"source": "ollama:tiny", "state": "absent"}, {"source": "ollama:tiny:latest", "sha256": "b" * 64}, update=True)
+    assert both == [{"source": "ollama:tiny:latest", "state": "present", "update": True, "sha256": "b" * 64}]
+    assert published({"state": "absent"}, {"source": "file:/srv/in/x.gguf"}) == []
+
+
+def test_two_models_with_one_name_on_the_mirror() -> None:
+    with pytest.raises(ModelError, match="would have one name on the mirror"):
+        mirror_publications([{"name": "a", "source": "ollama:tiny"}, {"name": "b", "source": "ollama:h.example/library/tiny"}], OPEN, "/m")
+
+
+def test_what_lies_on_the_hosts_is_named() -> None:
+    models = [{"name": "here", "source": "file:/srv/x.gguf"}, {"name": "gone", "source": "file:/y.gguf", "state": "absent"}]
+    assert mirror_left_out([*models, {"name": "net", "source": "ollama:tiny"}]) == ["here"]
+
+
+def test_the_plan_counts_what_is_shared_once() -> None:
+    need = {"folder": "/srv/m", "size": 5, "content": "x", "device": 1, "free": 7_000_000_000}
+    shared = {"size": 4_000_000_000, "revision": "c" * 40, "moved_to": "", "changed": True, "missing": {"x": 3_000_000_000}}
+    results = [
+        {**shared, "name": "org/a", "bytes_to_fetch": 2_500_000_000, "needs": [need]},
+        {**shared, "name": "b:latest", "bytes_to_fetch": 3_000_000_000, "needs": [need]},
+        {**shared, "name": "c:latest", "bytes_to_fetch": 0, "missing": {}, "changed": False, "moved_to": "d" * 64},
+        {"name": "gone:latest", "changed": True},
+        {"name": "never:latest", "changed": False},
+    ]
+    report = mirror_report(results)
+    assert report["bytes"] == 2_500_000_000 and report["changed"] and report["needs"] == [need, need]
+    assert report["lines"] == [
+        "org/a: publish cccccccccccc, 2.5 GB of 4.0 GB to fetch",
+        "b:latest: publish cccccccccccc, 0 bytes of 4.0 GB to fetch",
+        "c:latest: published cccccccccccc, 0 bytes of 4.0 GB to fetch; moved upstream to dddddddddddd",
+        "gone:latest: withdraw",
+        "never:latest: not published",
+        "in all: 2.5 GB to fetch, 7.0 GB free",
+    ]
+    assert mirror_report([])["lines"] == ["in all: 0 bytes to fetch"]
+
+
+GOOD: dict[str, Any] = {
+    **{name.removeprefix("mirror_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
+    "port": 8443,
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"root": "/data/mirror"},
+        {"root": "/home/mirror", "harden": False},
+        {"tls_mode": "none", "port": 8080},
+        {"allow": ["0.0.0.0/0", "::/0"]},
+        {"blob_name": "blobs.example"},
+    ],
+)
+def test_what_is_accepted(change: dict[str, Any]) -> None:
+    assert mirror_problems(GOOD | change) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"root": "srv"}, "mirror_root must be an absolute path"),
+        ({"root": "/srv/a b"}, "mirror_root must be an absolute path"),
+        ({"root": "/srv/../etc"}, "mirror_root must be an absolute path"),
+        ({"root": "/srv/m/"}, "mirror_root must be an absolute path"),
+        ({"root": "/srv"}, "a folder of the system"),
+        ({"root": "/home/x/mirror"}, "does not see in its sandbox"),
+        ({"root": "/tmp/mirror"}, "does not see in its sandbox"),  # noqa: S108  a value to judge
+        ({"listen": ["eth0"]}, "mirror_listen has 'eth0'"),
+        ({"port": 0}, "mirror_port must be from 1 to 65535"),
+        ({"server_names": ["a;b"]}, "mirror_server_names has"),
+        ({"blob_name": "10.0.0.1"}, "mirror_blob_name must be a host name"),
+        ({"blob_name": "*.example"}, "mirror_blob_name must be a host name"),
+        ({"allow": []}, "mirror_allow is empty"),
+        ({"allow": ["10.0.0.1/8"]}, "mirror_allow has '10.0.0.1/8'"),
+        ({"allow": ["all; deny"]}, "mirror_allow has"),
+        ({"client_ca": "/no/such.pem"}, "mirror_client_ca must be"),
+        ({"client_ca": "/no/such.pem", "tls_mode": "none"}, "mirror_tls_mode is 'none'"),
+        ({"tls_mode": "given"}, "mirror_tls_certificate is empty"),
+        ({"ca_export": "ca.pem"}, "mirror_ca_export must be an absolute path"),
+        ({"tls_days": 3650}, "smaller than mirror_ca_days"),
+    ],
+)
+def test_what_is_refused(change: dict[str, Any], words: str) -> None:
+    problems = mirror_problems(GOOD | change)
+    assert any(re.search(words, problem) for problem in problems), problems
