@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Questions about paths and accounts on this host: free space, who may pass through, the number of a user."""
+"""Questions about paths and accounts on this host: free space, who may pass through, the number of a user, whose a unit is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import stat
 from pathlib import Path
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+
+# What every unit that a role of this collection writes has in it.
+MARK = "onprem.llm"
 
 
 def nearest(path: Path) -> Path:
@@ -67,3 +70,14 @@ def account_id(text: str | None, kind: str, *, check: bool) -> int:
         if check:
             return -1
         raise ModelError(f"The {kind} {text!r} does not exist on this host: create it first, or correct the name.") from None
+
+
+def unit_owner(unit: Path) -> tuple[str, str]:
+    """Return whose unit lies at ``unit`` (``none``, ``ours`` or ``foreign``) and its text."""
+    if unit.is_symlink():
+        return "foreign", ""
+    try:
+        text = unit.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "none", ""
+    return "ours" if MARK in text else "foreign", text

@@ -1,0 +1,217 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decides what must happen for the mirror to offer just these packages to apt; then does exactly that.
+
+``www/apt/pool/<file>``                                the packages, hard links to the store
+``www/apt/dists/<suite>/<component>/binary-<arch>/``   what apt-ftparchive says of them, also by hash, so that no client sees half a change
+``www/apt/dists/<suite>/{Release,InRelease}``          the digests of these, signed
+``www/apt/llm-mirror.asc``                             the key, for clients
+
+What is published is read back from the tree, so that a second run needs none of the tools but gpg.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import MirrorFolder, write_text
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.package_folders import read_packages, run_tool, with_kept
+from ansible_collections.onprem.llm.plugins.module_utils.signing_key import SigningKey
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+
+LAYOUT, PLACE, KEY = "apt", "www/apt", "llm-mirror.asc"
+NEEDS = "apt-utils"
+DEB = re.compile(r"[a-z0-9][a-z0-9+.-]*_(?:[0-9]+%3a)?[A-Za-z0-9.+~-]+_(?P<arch>[a-z0-9-]+)\.deb", re.ASCII)
+FILENAME = re.compile(r"^Filename: *(.+)$", re.MULTILINE)
+SHA256 = re.compile(r"^SHA256: *([0-9a-f]{64})$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """How the tree presents itself to apt."""
+
+    name: str
+    component: str
+    architectures: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """Return the folder of the suite."""
+        return f"dists/{self.name}"
+
+    def lists(self) -> dict[str, str]:
+        """Return the folder of each architecture's list of packages, from the folder of the suite."""
+        return {arch: f"{self.component}/binary-{arch}" for arch in self.architectures}
+
+    def settings(self) -> dict[str, str]:
+        """Return what the Release file says besides digests and its date."""
+        return {
+            "Origin": "onprem.llm",
+            "Label": "onprem.llm mirror",
+            "Suite": self.name,
+            "Codename": self.name,
+            "Architectures": " ".join(self.architectures),
+            "Components": self.component,
+        }
+
+
+@dataclass
+class AptPlan:
+    """The packages, and whether the lists, their signature and the key are as they should be."""
+
+    folder: MirrorFolder
+    suite: Suite
+    key: SigningKey
+    given_key: str = ""
+    make_key: bool = False
+    sign: bool = False
+    read: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> bool:
+        """Tell whether anything would be done."""
+        return bool(self.actions)
+
+    @property
+    def actions(self) -> list[str]:
+        """Say in words what would be done, in the order in which it is done."""
+        said = [f"{'import' if self.given_key else 'make'} the key in {self.key.home}"] if self.make_key else []
+        lists = [f"write and sign {self.folder.root}/{self.suite.place}"] if self.sign else []
+        return said + self.folder.actions + lists
+
+    @property
+    def learned(self) -> bool:
+        """Tell whether hashing found out what later runs should remember, though nothing has to change."""
+        return not all(self.folder.store.stamps.is_written(key) for key in self.keys())
+
+    def keys(self) -> list[str]:
+        """Return what stamps there are to write."""
+        return [*self.read, *(str(self.folder.store.blob_path(digest)) for digest in sorted(set(self.folder.links.values())))]
+
+    def apply(self) -> None:
+        """Do it."""
+        if self.make_key:
+            self.key.make(self.given_key)
+        self.folder.apply(self._write_lists if self.sign else lambda: None)
+        for key in self.keys():
+            self.folder.store.write_stamp(key)
+
+    def _write_lists(self) -> None:
+        """Let the distribution's tool describe the packages, in a copy of the tree; then move its lists into place, the signed one last."""
+        work = self.folder.store.root / "apt-work"
+        with explained(f"write {work}"):
+            shutil.rmtree(work, ignore_errors=True)
+            (work / "pool").mkdir(parents=True)
+            for place in self.folder.links:
+                os.link(self.folder.root / place, work / place)
+        try:
+            self._publish(work, self._describe(work))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _describe(self, work: Path) -> list[str]:
+        """Make the lists and the Release file below ``work``; return the places of the lists."""
+        suite, places = work / self.suite.place, []
+        for arch, name in self.suite.lists().items():
+            text = run_tool(["apt-ftparchive", "--arch", arch, "packages", "pool"], NEEDS, cwd=str(work))
+            with explained(f"write {suite}"):
+                (suite / name).mkdir(parents=True)
+                (suite / name / "Packages").write_bytes(text)
+                # No time in it, so that the same packages make the same list.
+                (suite / name / "Packages.gz").write_bytes(gzip.compress(text, mtime=0))
+            places += [f"{name}/Packages", f"{name}/Packages.gz"]
+        settings = {**self.suite.settings(), "Acquire-By-Hash": "yes"}
+        options = [word for name, value in settings.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
+        release = run_tool(["apt-ftparchive", *options, "release", str(suite)], NEEDS)
+        with explained(f"write {suite}"):
+            (suite / "Release").write_bytes(release)
+        return places
+
+    def _publish(self, work: Path, places: Sequence[str]) -> None:
+        store, suite = self.folder.store, self.folder.root / self.suite.place
+        made = work / self.suite.place
+        inline, detached = self.key.sign(made / "Release")
+        write_text(store, self.folder.root / KEY, self.key.public())
+        texts = {place: (made / place).read_bytes() for place in places}
+        wanted = {suite / _by_hash(place, text): text for place, text in texts.items()}
+        before = [path for path in suite.glob("*/binary-*/by-hash/SHA256/*") if path not in wanted]
+        for path, text in [*wanted.items(), *((suite / place, text) for place, text in texts.items())]:
+            write_text(store, path, text)
+        write_text(store, suite / "Release", (made / "Release").read_bytes())
+        write_text(store, suite / "Release.gpg", detached)
+        write_text(store, suite / "InRelease", inline)
+        # A client that has just read the list before may still ask for what it names: one generation stays.
+        for path in sorted(before, key=lambda path: path.stat().st_mtime_ns, reverse=True)[len(places) :]:
+            path.unlink()
+
+
+def plan_apt(store: Store, folders: Sequence[str], suite: Suite, key: SigningKey, *, given_key: str, purge: bool) -> AptPlan:
+    """Decide which packages are offered: those of the folders, and unless ``purge`` those that were offered before."""
+    folder = MirrorFolder(store, LAYOUT, PLACE)
+    plan = AptPlan(folder, suite, key, given_key)
+    found = read_packages(folders, ".deb", DEB, store.stamps)
+    plan.read = [file.path for file in found.values()]
+    # The epoch of a version is no part of a file's name in an archive.
+    links = {f"pool/{re.sub('_[0-9]+%3a', '_', name)}": file.digest for name, file in found.items()}
+    links = links if purge else with_kept(folder, links, ".deb")
+    unwanted = {place for place in folder.there if place.startswith("pool/")} if purge else set()
+    folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted)
+    fingerprint = key.fingerprint if Path(key.home).is_dir() else ""
+    plan.make_key = not fingerprint
+    plan.sign = plan.make_key or not _is_published(folder, suite, key, links)
+    if folder.place or folder.ingest:
+        folder.check_space()
+    return plan
+
+
+def _is_published(folder: MirrorFolder, suite: Suite, key: SigningKey, links: Mapping[str, Digest]) -> bool:
+    root = folder.root / suite.place
+    inline = _text(root / "InRelease")
+    settings = "".join(f"\n{name}: {value}" for name, value in suite.settings().items())
+    if any(line not in f"\n{inline}" for line in settings.split("\n") if line):
+        return False
+    for arch, name in suite.lists().items():
+        told = _text(root / name / "Packages")
+        wanted = {place: digest for place, digest in links.items() if _arch(place) in {arch, "all"}}
+        if _listed(told) != wanted:
+            return False
+        for place in (f"{name}/Packages", f"{name}/Packages.gz"):
+            path = root / place
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
+            copy = root / name / "by-hash" / "SHA256" / digest
+            if f" {digest} " not in inline or not copy.is_file() or copy.stat().st_size != path.stat().st_size:
+                return False
+    whole = (root / "Release").is_file() and (root / "Release.gpg").is_file() and _text(folder.root / KEY) == key.public().decode()
+    return whole and _text(root / "Release").strip() in inline and key.has_signed(root / "InRelease")
+
+
+def _by_hash(place: str, text: bytes) -> str:
+    return f"{place.rpartition('/')[0]}/by-hash/SHA256/{hashlib.sha256(text).hexdigest()}"
+
+
+def _listed(text: str) -> dict[str, str]:
+    """Return the digest of each file that a list names."""
+    found = ((FILENAME.search(stanza), SHA256.search(stanza)) for stanza in text.split("\n\n"))
+    return {name.group(1): digest.group(1) for name, digest in found if name and digest}
+
+
+def _arch(place: str) -> str:
+    found = DEB.fullmatch(place.rpartition("/")[2])
+    return found["arch"] if found else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,53 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How large a file at an address is, for those whose list tells only its digest."""
+
+from __future__ import annotations
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import CONTENT_RANGE, announced_length
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, gave_up
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import (
+    AGAIN_LATER,
+    PassingError,
+    pause,
+    retry_after_of,
+    wait_before,
+)
+
+
+def remote_size(url: str, access: Access) -> int:
+    """Return the bytes of the file at ``url``. Its first byte is asked for, which servers answer that refuse HEAD."""
+    attempt = 1
+    while isinstance(found := _try(url, access), PassingError):
+        if attempt > access.retries:
+            raise gave_up(str(as_address(url)), found, attempt)
+        pause(wait_before(attempt, found.retry_after))
+        attempt += 1
+    return found
+
+
+def _try(url: str, access: Access) -> int | PassingError:
+    try:
+        with Client(access) as client:
+            answer = client.ask(url, {"Range": "bytes=0-0"})
+            # The body may be the whole file, which is not read.
+            answer.connection.close()
+    except PassingError as exc:
+        return exc
+    if answer.status in AGAIN_LATER:
+        return PassingError(f"the server answered {answer.status}", retry_after_of(answer.headers))
+    ranged = CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", "").strip()) if answer.status == 206 else None
+    size = int(ranged.group(3)) if ranged and ranged.group(3).isdigit() else None
+    if answer.status == 416:
+        # There is no first byte.
+        size = 0
+    if answer.status == 200:
+        size = announced_length(answer.headers)
+    if size is None:
+        what = f"the answer was {answer.status}" if answer.status not in {200, 206} else "the server does not tell it"
+        raise ModelError(f"The size of {as_address(url)} is needed, but {what}: correct the address, or give the size.")
+    return size

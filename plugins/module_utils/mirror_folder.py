@@ -1,0 +1,215 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of the mirror that clients read: blobs of the store by hard links, and small texts that name them.
+
+Links come first, texts after them in their own order, and what is not wanted any more goes last, so that a text never names what is not
+there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+
+# What a link and its texts need on the disk, at most.
+PER_LINK = 64 << 10
+# Texts that name other files.
+NAMING = (".html", ".json", "SHA256SUMS")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A small file: what it must hash to, and how to make it where it is not there."""
+
+    digest: str
+    make: Callable[[], bytes]
+
+    @classmethod
+    def of(cls, data: bytes) -> Text:
+        """Return the text that holds these bytes."""
+        return cls(hashlib.sha256(data).hexdigest(), lambda: data)
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A file that lies on the host, read as a whole before: it may be taken into the store."""
+
+    path: str
+    stamp: Stamp
+    digest: Digest
+
+
+@dataclass
+class MirrorFolder:
+    """What shall be in the folder, and the steps that lead there."""
+
+    store: Store
+    layout: str
+    # The folder, from the root of the store.
+    name: str
+    links: dict[str, Digest] = field(default_factory=dict)
+    texts: dict[str, Text] = field(default_factory=dict)
+    bytes_copied: int = 0
+    # The steps.
+    ingest: list[tuple[str, LocalFile]] = field(default_factory=list)
+    place: list[str] = field(default_factory=list)
+    write: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
+    free: list[Digest] = field(default_factory=list)
+    ref: bool = False
+
+    @property
+    def root(self) -> Path:
+        """Return the folder."""
+        return self.store.root / self.name
+
+    @property
+    def noted(self) -> frozenset[Digest]:
+        """Return the blobs that the store says the folder uses."""
+        return self.store.ref(self.layout, self.name)
+
+    @property
+    def there(self) -> set[str]:
+        """Return every file in the folder."""
+        with explained(f"read {self.root}"):
+            paths = [path for path in self.root.rglob("*") if path.is_symlink() or not path.is_dir()]
+        return {str(path.relative_to(self.root)) for path in paths}
+
+    def kept(self) -> dict[str, Digest]:
+        """Return what is offered now, by place: the files in the folder that are blobs which the store says it uses."""
+        paths = {digest: self.store.blob_path(digest) for digest in self.noted}
+        known = {_inode(path): digest for digest, path in paths.items() if path.exists()}
+        places = {place: self.root / place for place in self.there}
+        found = {place: known.get(_inode(path)) for place, path in places.items() if not path.is_symlink()}
+        return {place: digest for place, digest in found.items() if digest}
+
+    @property
+    def actions(self) -> list[str]:
+        """Say in words what would be done, in the order in which it is done."""
+        said = [f"{how} {file.path} into the store" for how, file in self.ingest]
+        said += [f"publish {self.root}/{place}" for place in self.place]
+        said += [f"write {self.root}/{place}" for place in self.write]
+        said += [f"remove {self.root}/{place}" for place in self.remove]
+        said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
+        said += [f"note in the store which blobs {self.root} uses"] if self.ref else []
+        return said
+
+    @property
+    def changing(self) -> list[str]:
+        """Return the places that are not as they should be."""
+        return [*self.place, *self.write, *self.remove]
+
+    def plan(self, links: Mapping[str, Digest], texts: Mapping[str, Text], local: Mapping[Digest, LocalFile], unwanted: set[str]) -> None:
+        """Decide how to get from what is there to these links and texts, with these files at hand; ``unwanted`` places go."""
+        store, wanted = self.store, set(links.values())
+        self.links, self.texts = dict(links), dict(texts)
+        missing = [file for digest, file in local.items() if not store.holds(digest, file.stamp.size)]
+        self.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing]
+        renewed = {file.digest for file in missing}
+        with explained(f"read {self.root}"):
+            self.place = [place for place in sorted(links) if links[place] in renewed or not self._is_placed(place, links[place])]
+            self.write = [place for place, text in texts.items() if self._digest_of(place) != text.digest]
+        # A page goes before the files that it names.
+        self.remove = sorted(unwanted - set(links) - set(texts), key=lambda place: (not place.endswith(NAMING), place))
+        self.ref = self.noted != wanted
+        self.free = store.unused(self.noted - wanted, without=(self.layout, self.name))
+        self.bytes_copied = sum(file.stamp.size for how, file in self.ingest if how == "copy")
+
+    def check_space(self, fetched: int = 0) -> None:
+        """Refuse what does not fit; ``fetched`` are the bytes that come from elsewhere."""
+        total = self.bytes_copied + fetched + PER_LINK * len(self.place)
+        check_space([Need(str(self.store.root), total)])
+
+    def _is_placed(self, place: str, digest: Digest) -> bool:
+        path, stored = self.root / place, self.store.blob_path(digest)
+        return path.is_file() and not path.is_symlink() and stored.is_file() and path.samefile(stored)
+
+    def _digest_of(self, place: str) -> str:
+        path = self.root / place
+        if path.is_symlink() or not path.is_file():
+            return ""
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def apply(self, between: Callable[[], None] = lambda: None) -> None:
+        """Do it; what comes from elsewhere is in the store already. ``between`` runs when files are placed, and none was removed."""
+        digests = set(self.links.values())
+        self.bytes_copied = 0
+        if self.ref:
+            self.store.set_ref(self.layout, self.name, {*self.noted, *digests})
+        for how, file in self.ingest:
+            self._take_in(how, file)
+        with explained(f"write {self.root}"):
+            for place in self.place:
+                self._put(self.root / place, self.store.blob_path(self.links[place]))
+            for place in self.write:
+                write_text(self.store, self.root / place, self.texts[place].make())
+            between()
+            for place in self.remove:
+                self._take_out(place)
+        self.store.remove(self.free)
+        if self.ref:
+            self.store.set_ref(self.layout, self.name, digests)
+
+    def _take_in(self, how: str, file: LocalFile) -> None:
+        stamps = self.store.stamps
+        if how != "link" or not self.store.link(file.path, file.digest, file.stamp):
+            with explained(f"read {file.path}"), Path(file.path).open("rb") as stream:
+                self.bytes_copied += self.store.copy(stream, file.path, file.digest)
+        # What was found out about the file is as true of the blob.
+        stored = str(self.store.blob_path(file.digest))
+        told, known = stamps.recall(file.path, file.stamp), stamps.recall(stored, Stamp.of(stored))
+        if told and known:
+            stamps.hold(stored, replace(known, facts=told.facts))
+
+    def _put(self, final: Path, stored: Path) -> None:
+        _make(final.parent)
+        if final.is_symlink():
+            final.unlink()
+        temp = self.store.temp / f"place-{os.getpid()}"
+        os.link(stored, temp)
+        settle(temp, final)
+
+    def _take_out(self, place: str) -> None:
+        path = self.root / place
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+        with contextlib.suppress(OSError):
+            # Until one is not empty.
+            while path.parent != self.root:
+                path = path.parent
+                path.rmdir()
+
+
+def write_text(store: Store, path: Path, text: bytes) -> None:
+    """Write a small file of the mirror, as a whole for its readers."""
+    with explained(f"write {path}"):
+        _make(path.parent)
+        if path.is_symlink():
+            path.unlink()
+        write_file(path, text, store.temp)
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that all may read, whatever the umask is."""
+    if folder.is_dir():
+        return
+    _make(folder.parent)
+    folder.mkdir()
+    folder.chmod(0o755)

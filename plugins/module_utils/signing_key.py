@@ -1,0 +1,83 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The key that signs the mirror's tree for apt, in a GnuPG folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.package_folders import run_tool
+
+NEEDS = "gpg (Debian, Ubuntu) or gnupg2 (EL)"
+OWNER = "onprem.llm mirror"
+FINGERPRINT = re.compile(r"^sec:.*?\n(?:grp:.*\n)?fpr:+([0-9A-F]{40}):", re.MULTILINE)
+
+
+class SigningKey:
+    """A folder of GnuPG that holds one secret key without a passphrase, readable to root only."""
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def _gpg(self, *words: str) -> bytes:
+        return run_tool(["gpg", "--homedir", self.home, "--batch", "--no-tty", "--quiet", *words], NEEDS)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return the fingerprint of the key; empty where there is none."""
+        if not Path(self.home).is_dir():
+            return ""
+        listed = self._gpg("--with-colons", "--with-fingerprint", "--list-secret-keys").decode("utf-8", "replace")
+        found = FINGERPRINT.findall(listed)
+        if len(found) > 1:
+            raise ModelError(f"{self.home} has {len(found)} secret keys, but one was expected: remove those that shall not sign.")
+        return found[0] if found else ""
+
+    def make(self, given: str) -> None:
+        """Make a key, or take the one in the file ``given``."""
+        with explained(f"make {self.home}"):
+            Path(self.home).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(self.home).chmod(0o700)
+        with self.awake():
+            if given:
+                self._gpg("--import", given)
+            else:
+                self._gpg("--passphrase", "", "--pinentry-mode", "loopback", "--quick-generate-key", OWNER, "rsa3072", "sign", "never")
+        if not self.fingerprint:
+            raise ModelError(
+                f"{given or self.home} should hold a secret key, but there is none: export it with 'gpg --export-secret-keys'."
+            )
+
+    def public(self) -> bytes:
+        """Return the public key as text."""
+        return self._gpg("--armor", "--export", self.fingerprint)
+
+    def sign(self, path: Path) -> tuple[bytes, bytes]:
+        """Return a file with its signature around it, and a signature alone."""
+        with self.awake():
+            common = ("--yes", "--digest-algo", "SHA256", "--local-user", self.fingerprint, "--output", "-")
+            return self._gpg(*common, "--clear-sign", str(path)), self._gpg(*common, "--armor", "--detach-sign", str(path))
+
+    def has_signed(self, path: Path) -> bool:
+        """Tell whether the file carries a good signature of this key."""
+        try:
+            said = self._gpg("--status-fd", "1", "--verify", str(path)).decode("utf-8", "replace")
+        except ModelError:
+            return False
+        return any(line.startswith("[GNUPG:] VALIDSIG ") and line.rstrip().endswith(self.fingerprint) for line in said.splitlines())
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let no agent of GnuPG stay behind."""
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ModelError):
+                run_tool(["gpgconf", "--homedir", self.home, "--kill", "all"], NEEDS, env={"GNUPGHOME": os.fspath(self.home)})
