@@ -5,10 +5,11 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export UV := $(CURDIR)/.tooling/bin/uv
 TESTBED := python3 -m tools.testbed
 
-.PHONY: help setup demo demo-clean test lint unit molecule docs clean bench-demo bench-noop bench-vllm bench-gateway bench-streams
+BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' Makefile)
+.PHONY: help setup demo demo-clean test lint unit molecule docs clean $(BENCHES)
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## Install Ansible into .venv and link this checkout as the collection onprem.llm
 	@tools/setup.sh
@@ -52,6 +53,14 @@ bench-vllm:  ## Time from a base image to the first answer of vLLM on the CPU, w
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.vllm
 
+bench-converge:  ## What 20 listed models of Ollama cost a run with nothing to do
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.converge
+
+bench-pull-ollama:  ## Pull of a 2 GB model from a mirror, against ollama pull
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull_ollama
+
 bench-gateway:  ## What the gateway costs, against plain nginx
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.gateway
@@ -59,6 +68,26 @@ bench-gateway:  ## What the gateway costs, against plain nginx
 bench-streams:  ## 200 open streams over three reloads of nginx
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.streams
+
+bench-pull:  ## A 2 GB file over loopback, against curl and sha256sum
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull
+
+bench-pull-resume:  ## What a run killed at 90 % fetches again, against hf and aria2c
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull_resume
+
+bench-pull-lossy:  ## A big file over a lossy link, against hf and aria2c
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull_lossy
+
+bench-pull-small:  ## 1,000 small files over loopback, against hf
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull_small
+
+bench-pull-again:  ## A second run for a model of 20 GB that is there
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.pull_again
 
 clean: demo-clean  ## Remove everything that is not in git
 	@chmod -R u+w .cache 2> /dev/null; rm -rf .cache .collections .tooling .venv .pytest_cache .mypy_cache .ruff_cache .ansible
