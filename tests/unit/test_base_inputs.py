@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import base_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import proxy_environment
 
 GOOD: dict[str, Any] = {
     "user": "llm",
@@ -61,3 +62,9 @@ def test_good_certificates_are_accepted() -> None:
 
 def test_a_proxy_password_is_never_repeated() -> None:
     assert "hunter2" not in "".join(base_problems({**GOOD, "proxy": {"http": "ftp://u:hunter2@x"}}))
+
+
+def test_the_proxy_of_a_download() -> None:
+    assert proxy_environment({}) == {}
+    found = proxy_environment({"https": "http://proxy.example:3128", "http": None, "no_proxy": ["localhost", ".example"]})
+    assert found == {"http_proxy": "", "https_proxy": "http://proxy.example:3128", "no_proxy": "localhost,.example"}

@@ -7,14 +7,17 @@ import shutil
 import subprocess
 import threading
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.onprem.llm.plugins.module_utils.go_build import GoError, Program, Toolchain, Wish, glibc_needed, program_name
 from ansible_collections.onprem.llm.plugins.modules import go_install
+
+Call = Callable[..., dict[str, Any]]
 
 PACKAGE, VERSION = "example.test/hello", "v1.2.3"
 MAIN = 'package main\n\nvar word = "unset"\n\nfunc main() { println(word) }\n'
@@ -53,39 +56,37 @@ def params(registry: Path, cache_dir: Path, tmp_path: Path) -> dict[str, Any]:
     }
 
 
-def call(capsys: pytest.CaptureFixture[str], params: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
-    with patch_module_args({**params, "_ansible_check_mode": check}), pytest.raises(SystemExit):
-        go_install.main()
-    result: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return result
+@pytest.fixture
+def call(call_module: Call) -> Call:
+    return partial(call_module, go_install)
 
 
-def test_check_build_and_again(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
+def test_check_build_and_again(call: Call, params: dict[str, Any]) -> None:
     dest = Path(params["dest"])
-    checked = call(capsys, params, check=True)
+    checked = call(params, check=True)
     assert (checked["changed"], checked["glibc"], dest.parent.exists()) == (True, "0", False)
-    assert call(capsys, params)["changed"]
+    assert call(params)["changed"]
     assert subprocess.run([dest], capture_output=True, text=True, check=True).stderr == "hello\n"
     assert sorted(path.name for path in dest.parent.iterdir()) == ["hello", "hello.json", "hello.lock"]
     before = dest.stat().st_mtime_ns
-    assert not call(capsys, params)["changed"] and not call(capsys, params, check=True)["changed"]
+    assert not call(params)["changed"] and not call(params, check=True)["changed"]
     assert dest.stat().st_mtime_ns == before
-    assert call(capsys, {**params, "ldflags": "-X main.word=other"}, check=True)["changed"]
+    assert call({**params, "ldflags": "-X main.word=other"}, check=True)["changed"]
     dest.write_bytes(b"damaged")
-    assert call(capsys, params)["changed"] and dest.read_bytes() != b"damaged"
+    assert call(params)["changed"] and dest.read_bytes() != b"damaged"
 
 
-def test_another_hash_and_nothing_is_built(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
-    wrong = call(capsys, {**params, "sum": "h1:AAAA"})
+def test_another_hash_and_nothing_is_built(call: Call, params: dict[str, Any]) -> None:
+    wrong = call({**params, "sum": "h1:AAAA"})
     assert wrong["failed"]
     assert f"The Go module {PACKAGE} {VERSION} should have the hash h1:AAAA, but it has h1:" in wrong["msg"]
     assert "Nothing was built." in wrong["msg"] and not Path(params["dest"]).exists()
     right = wrong["msg"].partition("but it has ")[2].partition(". Nothing")[0]
-    assert call(capsys, {**params, "sum": right})["changed"]
+    assert call({**params, "sum": right})["changed"]
 
 
-def test_a_version_that_the_registry_lacks(capsys: pytest.CaptureFixture[str], params: dict[str, Any]) -> None:
-    result = call(capsys, {**params, "version": "v9.9.9"})
+def test_a_version_that_the_registry_lacks(call: Call, params: dict[str, Any]) -> None:
+    result = call({**params, "version": "v9.9.9"})
     assert result["failed"] and "'go mod' failed for example.test/hello v9.9.9" in result["msg"].replace(shutil.which("go") or "go", "go")
 
 
@@ -94,12 +95,12 @@ def test_a_version_that_the_registry_lacks(capsys: pytest.CaptureFixture[str], p
     [("go", "The Go client 'go' was not found"), ("gcc", "Go needs the C compiler 'gcc', which was not found")],
 )
 def test_what_the_controller_lacks_is_named(
-    capsys: pytest.CaptureFixture[str], params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, missing: str, words: str
+    call: Call, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, missing: str, words: str
 ) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None if name == missing else f"/usr/bin/{name}")
     for check in (True, False):
-        assert words in call(capsys, params, check=check)["msg"]
+        assert words in call(params, check=check)["msg"]
 
 
 def test_two_callers_build_once(params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, cache_dir: Path) -> None:

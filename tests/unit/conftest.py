@@ -1,0 +1,31 @@
+"""What tests of modules share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
+
+CallModule = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def call_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CallModule:
+    """Return a function that runs a module's ``main()`` as Ansible does, and returns what it reports, warnings as plain texts."""
+
+    def call(module: ModuleType, params: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
+        warnings: list[str] = []
+        # Ansible keeps warnings for the whole process, which is one module's elsewhere.
+        monkeypatch.setattr(AnsibleModule, "warn", lambda _self, warning: warnings.append(warning))
+        with patch_module_args({**params, "_ansible_check_mode": check, "_ansible_diff": True}), pytest.raises(SystemExit):
+            module.main()
+        result: dict[str, Any] = json.loads(capsys.readouterr().out)
+        result.pop("invocation", None)
+        return {**result, "warnings": warnings}
+
+    return call
