@@ -13,6 +13,7 @@ from shlex import quote as word
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_contents import Contents, HubModel, OllamaModel, PackageTree
+from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #5b6676; --paper: #f7f8fa; --card: #fff; --line: #dfe3e9; --code: #eef1f5;
@@ -102,16 +103,6 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th{kind}>{escape(text)}</th>" for kind, text in zip(kinds, heads))
     body = "".join("<tr>" + "".join(f"<td{kind}>{cell}</td>" for kind, cell in zip(kinds, row)) + "</tr>\n" for row in rows)
     return f"<table>\n<tr>{head}</tr>\n{body}</table>\n"
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes for a person."""
-    amount = float(size)
-    for unit in ("B", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
 
 
 def _hub(models: Sequence[HubModel], place: Place) -> str:

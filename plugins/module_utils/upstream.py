@@ -19,10 +19,9 @@ from pathlib import Path
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
 from ansible_collections.onprem.llm.plugins.module_utils.pull import Pull, plan_pull, read_manifest
-from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef, OllamaRef, SourceRef
-from ansible_collections.onprem.llm.plugins.module_utils.sources.hub import HubSource
-from ansible_collections.onprem.llm.plugins.module_utils.sources.ollama import OllamaSource
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob, RemoteManifest, RemoteSource
+from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef, SourceRef
+from ansible_collections.onprem.llm.plugins.module_utils.sources.network import KnownSource, remote_source_of
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteBlob, RemoteManifest, RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import write_file
 
@@ -80,40 +79,13 @@ class Upstream:
         return replace(self, pull=pull, noted=True)
 
 
-class _Known:
-    """A source whose state is decided already, so that it is not asked again."""
-
-    def __init__(self, source: RemoteSource, manifest: RemoteManifest) -> None:
-        self.ref, self.access = source.ref, source.access
-        self._manifest = manifest
-        # A branch may mean another commit by now.
-        at = replace(self.ref, revision=manifest.revision) if isinstance(self.ref, HubRef) else self.ref
-        self._source = _source_of(at, source.access)
-
-    def manifest(self) -> RemoteManifest:
-        """Return the state that was decided on."""
-        return self._manifest
-
-    def open(self, blob: RemoteBlob) -> Origin:
-        """Return where a blob can be read."""
-        return self._source.open(blob)
-
-
-def _source_of(ref: SourceRef, access: Access) -> RemoteSource:
-    if isinstance(ref, HubRef):
-        return HubSource(ref, access)
-    if isinstance(ref, OllamaRef):
-        return OllamaSource(ref, access)
-    raise ModelError(f"The source '{ref}' is on this host, but one over the network was expected here: this is a defect, please report it.")
-
-
 def resolve(ref: SourceRef, asking: Asking, store: Store, use: tuple[str, str], wanted: Wanted, pinned: str = "") -> Upstream:
     """Decide which state of ``ref`` a name shall have, with as few requests as that takes; nothing is fetched or written.
 
     ``use`` is how the store knows the name, ``pinned`` the digest that the manifest must have. ``wanted`` returns the files that are
     needed, or refuses a source that is of no use.
     """
-    source = _source_of(ref, asking.access)
+    source = remote_source_of(ref, asking.access)
     had = read_origin(store, use, ref)
     had = had if had and pinned in {"", had.revision} else None
     kept = read_manifest(store, ref)
@@ -132,7 +104,7 @@ def resolve(ref: SourceRef, asking: Asking, store: Store, use: tuple[str, str], 
                 f"{ref} has the manifest sha256 {chosen.revision} now, but {pinned} was expected: upstream has changed it. "
                 f"Correct sha256 if the new one is the one you want."
             )
-    known, files = _Known(source, chosen), frozenset(blob.name for blob in wanted(chosen))
+    known, files = KnownSource(source, chosen), frozenset(blob.name for blob in wanted(chosen))
     return Upstream(known, chosen, files, _pull(known, files, store), moved, warning)
 
 

@@ -12,10 +12,9 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_source, shown
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
+from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sources import endpoint_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models
-
-UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 def mirror_publications(
@@ -111,7 +110,7 @@ def mirror_report(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         lines.append(f"{result['name']}: {_told(result, moved)}")
     needs = [need for result in results for need in result.get("needs", [])]
     free = min((need["free"] for need in needs), default=None)
-    lines.append(f"in all: {_bytes(total)} to fetch" + (f", {_bytes(free)} free" if free is not None else ""))
+    lines.append(f"in all: {size_text(total)} to fetch" + (f", {size_text(free)} free" if free is not None else ""))
     return {"lines": lines, "bytes": total, "needs": needs, "changed": any(result["changed"] for result in results)}
 
 
@@ -119,12 +118,5 @@ def _told(result: Mapping[str, Any], moved: int) -> str:
     if "size" not in result:
         return "withdraw" if result["changed"] else "not published"
     state = "publish" if result["changed"] else "published"
-    said = f"{state} {result['revision'][:12]}, {_bytes(moved)} of {_bytes(result['size'])} to fetch"
+    said = f"{state} {result['revision'][:12]}, {size_text(moved)} of {size_text(result['size'])} to fetch"
     return said + (f"; moved upstream to {result['moved_to'][:12]}" if result["moved_to"] else "")
-
-
-def _bytes(number: int) -> str:
-    for unit, name in UNITS:
-        if number >= unit:
-            return f"{number / unit:.1f} {name}"
-    return f"{number} bytes"

@@ -11,6 +11,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_source, shown
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
+from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sources import endpoint_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import VLLM_PORT, checked_models, parameters_of, vllm_instances
 
@@ -117,13 +118,5 @@ def _said(params: Mapping[str, Any]) -> dict[str, Any]:
 def download_plan(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one sentence for each model that would be fetched, and one for all of them, from what the modules say in check mode."""
     fetched = [(str(result.get("name") or result.get("folder", "")), int(result.get("bytes_fetched", 0))) for result in results]
-    lines = [f"{name}: {human_bytes(size)}" for name, size in fetched if size]
-    return [*lines, f"In all {human_bytes(sum(size for _name, size in fetched))} to fetch."] if lines else ["No bytes to fetch."]
-
-
-def human_bytes(size: int) -> str:
-    """Say a number of bytes as people do."""
-    for unit, letters in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {letters}"
-    return f"{size} bytes"
+    lines = [f"{name}: {size_text(size)}" for name, size in fetched if size]
+    return [*lines, f"In all {size_text(sum(size for _name, size in fetched))} to fetch."] if lines else ["No bytes to fetch."]

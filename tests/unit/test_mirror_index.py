@@ -21,7 +21,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.mirror_contents import 
     Project,
     read_contents,
 )
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_page import Place, page, size_text
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_page import Place, page
+from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
 from ansible_collections.onprem.llm.plugins.modules import mirror_index
 
 COMMIT, OTHER = "1" * 40, "2" * 40

@@ -81,13 +81,13 @@ def test_the_plan_counts_what_is_shared_once() -> None:
     assert report["bytes"] == 2_500_000_000 and report["changed"] and report["needs"] == [need, need]
     assert report["lines"] == [
         "org/a: publish cccccccccccc, 2.5 GB of 4.0 GB to fetch",
-        "b:latest: publish cccccccccccc, 0 bytes of 4.0 GB to fetch",
-        "c:latest: published cccccccccccc, 0 bytes of 4.0 GB to fetch; moved upstream to dddddddddddd",
+        "b:latest: publish cccccccccccc, 0 B of 4.0 GB to fetch",
+        "c:latest: published cccccccccccc, 0 B of 4.0 GB to fetch; moved upstream to dddddddddddd",
         "gone:latest: withdraw",
         "never:latest: not published",
         "in all: 2.5 GB to fetch, 7.0 GB free",
     ]
-    assert mirror_report([])["lines"] == ["in all: 0 bytes to fetch"]
+    assert mirror_report([])["lines"] == ["in all: 0 B to fetch"]
 
 
 GOOD: dict[str, Any] = {
