@@ -16,7 +16,7 @@ state:
 update:
   description:
     - Follow a branch or tag that moved upstream. Upstream is asked in every run then.
-    - Without it a model that is there stays as it is, see O(check_upstream).
+    - Without it a model that is there stays as it is, see C(check_upstream).
   type: bool
   default: false
 """
@@ -33,7 +33,7 @@ verify_days:
 check_upstream:
   description:
     - Ask upstream whether the branch or tag of a model that is there has moved, one request for each, and warn if so.
-    - What is pinned, by a commit or by O(sha256), is never asked about. Where upstream does not answer, there is a warning and the model
+    - What is pinned, by a commit or by C(sha256), is never asked about. Where upstream does not answer, there is a warning and the model
       stays.
   type: bool
   default: false
@@ -46,7 +46,7 @@ group:
   type: str
 """
 
-OLLAMA = r"""
+OLLAMA_ENTRY = r"""
 name:
   description:
     - What clients ask for, C([namespace/]model[:tag]), as Ollama accepts it. Without a tag V(latest) is meant.
@@ -118,9 +118,10 @@ def options(*parts: str) -> str:
 class ModuleDocFragment:
     """Fragments ``onprem.llm.model``, ``onprem.llm.model.ollama`` and ``onprem.llm.model.ollama_models``."""
 
-    DOCUMENTATION = options(STATE, PLACES)
-    OLLAMA = options(STATE, OLLAMA, PLACES, OLLAMA_PLACES)
-    OLLAMA_MODELS = options(
+    # Annotated, for ansible-test takes the value of a plain assignment for a literal.
+    DOCUMENTATION: str = options(STATE, PLACES)
+    OLLAMA: str = options(STATE, OLLAMA_ENTRY, PLACES, OLLAMA_PLACES)
+    OLLAMA_MODELS: str = options(
         PLACES,
         OLLAMA_PLACES,
         "models:\n"
@@ -129,7 +130,7 @@ class ModuleDocFragment:
         "  elements: dict\n"
         "  required: true\n"
         "  suboptions:\n",
-        indent(STATE.replace("O(", "O(models[].") + OLLAMA.replace("O(", "O(models[]."), "    "),
+        indent((STATE + OLLAMA_ENTRY).replace("O(", "O(models[]."), "    "),
         indent(
             "endpoint:\n"
             "  description: Takes the place of O(endpoint) for this model.\n"

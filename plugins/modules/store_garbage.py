@@ -77,6 +77,7 @@ actions:
   elements: str
 """
 
+import math
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -97,7 +98,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 def checked_days(params: dict[str, Any], name: str) -> float:
     """Accept a number of days that is not negative."""
     days = float(params[name])
-    if not days >= 0:
+    if math.isnan(days) or days < 0:
         raise ModelError(f"{name} must be a number of days, 0 or more, but it is {days}: correct it.")
     return days * DAY
 

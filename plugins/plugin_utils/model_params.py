@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -17,7 +18,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.models import VLLM_PORT
 
 # The port of Ollama, unless the role is told another.
 OLLAMA_PORT = 11434
-OPEN: Mapping[str, Any] = {"source": "open"}
+OPEN: Mapping[str, Any] = MappingProxyType({"source": "open"})
 # What is said of all models at once: how they come, and what becomes of a branch or tag that moved.
 ALIKE = ("check_upstream", "verify_days", "workers", "rate_limit")
 OLLAMA_KEYS = ("name", "state", "source", "sha256", "template", "system", "license")

@@ -273,7 +273,7 @@ REFUSED: list[tuple[str, Callable[[Path], Any], str]] = [
     ("a link", as_link, "should be a plain file"),
     ("a folder", lambda folder: (folder / "a-1.0-py3-none-any.whl").mkdir(), "should be a plain file"),
     ("a FIFO", lambda folder: os.mkfifo(folder / "a-1.0-py3-none-any.whl"), "should be a plain file"),
-    ("not in the list", lambda folder: (folder / "SHA256SUMS").write_text(sums_of(folder).split("\n")[0] + "\n"), "does not name"),
+    ("not in the list", lambda folder: (folder / "SHA256SUMS").write_text(sums_of(folder).splitlines()[0] + "\n"), "does not name"),
     ("not in the folder", lambda folder: (folder / "SHA256SUMS").write_text(f"{'0' * 64}  a-1.tar.gz\n"), "has no such file"),
     ("two contents", with_a_twin, "have one name but not the same content"),
 ]

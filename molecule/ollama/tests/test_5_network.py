@@ -29,7 +29,10 @@ ANSWER_S = 60
 def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a registry's content: one model."""
     root = tmp_path_factory.mktemp("content")
-    add_ollama_model(root, NAME, GGUF, texts=TEXTS)
+    # The host has the file itself in its store, and would not fetch it.
+    other = root / "other.gguf"
+    other.write_bytes(GGUF.read_bytes() + bytes(64))
+    add_ollama_model(root, NAME, other, texts=TEXTS)
     return root
 
 

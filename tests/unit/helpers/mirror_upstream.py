@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -14,13 +15,15 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef, Oll
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 
-FILES: dict[str, bytes] = {
-    ".gitattributes": b"*.safetensors filter=lfs\n",
-    "config.json": b'{"model_type": "tiny"}',
-    "model.safetensors": b"weights" * 100,
-    "sub/deep/notes+1 x.txt": b"notes",
-    "empty.txt": b"",
-}
+FILES: Mapping[str, bytes] = MappingProxyType(
+    {
+        ".gitattributes": b"*.safetensors filter=lfs\n",
+        "config.json": b'{"model_type": "tiny"}',
+        "model.safetensors": b"weights" * 100,
+        "sub/deep/notes+1 x.txt": b"notes",
+        "empty.txt": b"",
+    }
+)
 FIRST, SECOND = "a" * 40, "b" * 40
 
 
