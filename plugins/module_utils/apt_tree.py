@@ -155,17 +155,24 @@ class AptPlan:
             path.unlink()
 
 
-def plan_apt(store: Store, folders: Sequence[str], suite: Suite, key: SigningKey, *, given_key: str, purge: bool) -> AptPlan:
-    """Decide which packages are offered: those of the folders, and unless ``purge`` those that were offered before."""
-    folder = MirrorFolder(store, LAYOUT, PLACE)
+def plan_apt(
+    store: Store, folders: Sequence[str], suite: Suite, key: SigningKey, *, given_key: str, purge: bool, owner: str = ""
+) -> AptPlan:
+    """Decide which packages are offered: those of the folders, and unless ``purge`` those that others have published before."""
+    folder = MirrorFolder(store, LAYOUT, PLACE, owner)
     plan = AptPlan(folder, suite, key, given_key)
     found = read_packages(folders, ".deb", DEB, store.stamps)
     plan.read = [file.path for file in found.values()]
     # The epoch of a version is no part of a file's name in an archive.
     links = {f"pool/{re.sub('_[0-9]+%3a', '_', name)}": file.digest for name, file in found.items()}
+    asked = set(links)
     links = links if purge else with_kept(folder, links, ".deb")
-    unwanted = {place for place in folder.there if place.startswith("pool/")} if purge else set()
-    folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted)
+    there = folder.there
+    unwanted = {place for place in there if place.startswith("pool/")} if purge else there & folder.owned
+    folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted=unwanted, asked=asked)
+    if not links and not there:
+        # Nobody has ever asked for packages, so there is nothing to sign.
+        return plan
     fingerprint = key.fingerprint if Path(key.home).is_dir() else ""
     plan.make_key = not fingerprint
     plan.sign = plan.make_key or not _is_published(folder, suite, key, links)

@@ -1,11 +1,15 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How large a file at an address is, for those whose list tells only its digest."""
+"""How the modules of a mirror fetch plain files: their options, and how large a file is whose list tells only its digest."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import CONTENT_RANGE, announced_length
@@ -17,6 +21,13 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures impor
     retry_after_of,
     wait_before,
 )
+
+FETCH_SPEC: dict[str, Any] = {name: spec for name, spec in SOURCE_SPEC.items() if name not in {"endpoint", "token"}}
+
+
+def fetch_access(params: Mapping[str, Any]) -> Access:
+    """Return how servers are to be reached, every option checked."""
+    return access_of({**params, "endpoint": "", "token": ""})
 
 
 def remote_size(url: str, access: Access) -> int:

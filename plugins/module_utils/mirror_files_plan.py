@@ -25,6 +25,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import O
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held
 
@@ -62,6 +63,11 @@ class FilesPlan:
     def bytes_fetched(self) -> int:
         """Return how much comes over the network; of a file that was begun before only the rest."""
         return sum(blob.size - bytes_arrived(self.folder.store, blob) for _artefact, blob in self.remote)
+
+    @property
+    def needs(self) -> list[Need]:
+        """Return the disk space that is needed."""
+        return self.folder.needs(sum(blob.size - bytes_held(self.folder.store, blob) for _artefact, blob in self.remote))
 
     @property
     def learned(self) -> bool:
@@ -109,9 +115,9 @@ def as_artefact(wish: Mapping[str, Any]) -> Artefact:
     return Artefact("/".join(parts), digest, as_folder(src, f"{where}: src") if src else "", url, wish.get("size"))
 
 
-def plan_files(store: Store, artefacts: Sequence[Artefact], size_of: Callable[[str], int], *, purge: bool) -> FilesPlan:
-    """Decide which files are offered: those that are asked for, and unless ``purge`` those that were offered before."""
-    folder = MirrorFolder(store, LAYOUT, PLACE)
+def plan_files(store: Store, artefacts: Sequence[Artefact], size_of: Callable[[str], int], *, purge: bool, owner: str = "") -> FilesPlan:
+    """Decide which files are offered: those that are asked for, and unless ``purge`` those that others have published before."""
+    folder = MirrorFolder(store, LAYOUT, PLACE, owner)
     plan = FilesPlan(folder, {place: digest for place, digest in folder.kept().items() if place.count("/") == 2})
     links: dict[str, Digest] = {}
     local: dict[Digest, LocalFile] = {}
@@ -119,14 +125,17 @@ def plan_files(store: Store, artefacts: Sequence[Artefact], size_of: Callable[[s
         digest = _digest_of(plan, artefact, local, size_of)
         if links.setdefault(artefact.place, digest) != digest:
             raise ModelError(f"{artefact.place} is asked for twice with different content: leave one out.")
+    asked, owned = set(links), folder.owned
     if not purge:
         for place, digest in plan.kept.items():
-            if place not in links:
+            if place not in links and place not in owned:
                 _refuse_damaged(store, place, digest)
                 links[place] = digest
-    folder.plan(links, _sums(links), local, folder.there if purge else set())
+    dropped = owned - set(links)
+    lists = {f"{place.rpartition('/')[0]}/{SUMS}" for place in dropped}
+    folder.plan(links, _sums(links), local, unwanted=folder.there if purge else folder.there & (dropped | lists), asked=asked)
     if plan.actions:
-        folder.check_space(sum(blob.size - bytes_held(store, blob) for _artefact, blob in plan.remote))
+        check_space(plan.needs)
     return plan
 
 

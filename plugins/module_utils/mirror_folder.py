@@ -4,20 +4,21 @@
 """A folder of the mirror that clients read: blobs of the store by hard links, and small texts that name them.
 
 Links come first, texts after them in their own order, and what is not wanted any more goes last, so that a text never names what is not
-there.
+there. ``published/<owner>/`` beside the blobs keeps what each owner has asked for, so that it can be withdrawn when nobody asks any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_file_name
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
@@ -59,6 +60,8 @@ class MirrorFolder:
     layout: str
     # The folder, from the root of the store.
     name: str
+    # Who publishes; empty where nobody is to be remembered.
+    owner: str = ""
     links: dict[str, Digest] = field(default_factory=dict)
     texts: dict[str, Text] = field(default_factory=dict)
     bytes_copied: int = 0
@@ -69,6 +72,8 @@ class MirrorFolder:
     remove: list[str] = field(default_factory=list)
     free: list[Digest] = field(default_factory=list)
     ref: bool = False
+    asked: frozenset[str] = frozenset()
+    record: bool = False
 
     @property
     def root(self) -> Path:
@@ -87,6 +92,24 @@ class MirrorFolder:
             paths = [path for path in self.root.rglob("*") if path.is_symlink() or not path.is_dir()]
         return {str(path.relative_to(self.root)) for path in paths}
 
+    @property
+    def owned(self) -> frozenset[str]:
+        """Return the places that the last run for the same owner asked for."""
+        if not self.owner:
+            return frozenset()
+        path = record_path(self.store, self.owner, self.name)
+        with explained(f"read {path}"):
+            if not path.exists():
+                return frozenset()
+            text = path.read_bytes()
+        try:
+            return frozenset(json.loads(text)["places"])
+        except (ValueError, TypeError, KeyError):
+            raise ModelError(
+                f"{path} should say what '{self.owner}' has published, but it cannot be read as such: remove it, and "
+                f"withdraw by hand what nobody asks for any more."
+            ) from None
+
     def kept(self) -> dict[str, Digest]:
         """Return what is offered now, by place: the files in the folder that are blobs which the store says it uses."""
         paths = {digest: self.store.blob_path(digest) for digest in self.noted}
@@ -104,6 +127,7 @@ class MirrorFolder:
         said += [f"remove {self.root}/{place}" for place in self.remove]
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
         said += [f"note in the store which blobs {self.root} uses"] if self.ref else []
+        said += [f"note what '{self.owner}' publishes in {self.root}"] if self.record else []
         return said
 
     @property
@@ -111,9 +135,22 @@ class MirrorFolder:
         """Return the places that are not as they should be."""
         return [*self.place, *self.write, *self.remove]
 
-    def plan(self, links: Mapping[str, Digest], texts: Mapping[str, Text], local: Mapping[Digest, LocalFile], unwanted: set[str]) -> None:
-        """Decide how to get from what is there to these links and texts, with these files at hand; ``unwanted`` places go."""
+    def plan(
+        self,
+        links: Mapping[str, Digest],
+        texts: Mapping[str, Text],
+        local: Mapping[Digest, LocalFile],
+        *,
+        unwanted: set[str],
+        asked: Collection[str],
+    ) -> None:
+        """Decide how to get from what is there to these links and texts, with these files at hand.
+
+        ``unwanted`` places go. ``asked`` are the places among the links that this run was asked for.
+        """
         store, wanted = self.store, set(links.values())
+        self.asked = frozenset(asked)
+        self.record = bool(self.owner) and self.owned != self.asked
         self.links, self.texts = dict(links), dict(texts)
         missing = [file for digest, file in local.items() if not store.holds(digest, file.stamp.size)]
         self.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing]
@@ -127,10 +164,13 @@ class MirrorFolder:
         self.free = store.unused(self.noted - wanted, without=(self.layout, self.name))
         self.bytes_copied = sum(file.stamp.size for how, file in self.ingest if how == "copy")
 
+    def needs(self, fetched: int = 0) -> list[Need]:
+        """Return the disk space that is needed; ``fetched`` are the bytes that come from elsewhere."""
+        return [Need(str(self.store.root), self.bytes_copied + fetched + PER_LINK * len(self.place))]
+
     def check_space(self, fetched: int = 0) -> None:
-        """Refuse what does not fit; ``fetched`` are the bytes that come from elsewhere."""
-        total = self.bytes_copied + fetched + PER_LINK * len(self.place)
-        check_space([Need(str(self.store.root), total)])
+        """Refuse what does not fit."""
+        check_space(self.needs(fetched))
 
     def _is_placed(self, place: str, digest: Digest) -> bool:
         path, stored = self.root / place, self.store.blob_path(digest)
@@ -146,6 +186,9 @@ class MirrorFolder:
         """Do it; what comes from elsewhere is in the store already. ``between`` runs when files are placed, and none was removed."""
         digests = set(self.links.values())
         self.bytes_copied = 0
+        if self.record:
+            # Until all is done, what was asked for before counts as well.
+            self._note(self.owned | self.asked)
         if self.ref:
             self.store.set_ref(self.layout, self.name, {*self.noted, *digests})
         for how, file in self.ingest:
@@ -161,6 +204,12 @@ class MirrorFolder:
         self.store.remove(self.free)
         if self.ref:
             self.store.set_ref(self.layout, self.name, digests)
+        if self.record:
+            self._note(self.asked)
+
+    def _note(self, places: frozenset[str]) -> None:
+        path = record_path(self.store, self.owner, self.name)
+        write_text(self.store, path, json.dumps({"places": sorted(places)}, indent=1).encode())
 
     def _take_in(self, how: str, file: LocalFile) -> None:
         stamps = self.store.stamps
@@ -190,6 +239,16 @@ class MirrorFolder:
             while path.parent != self.root:
                 path = path.parent
                 path.rmdir()
+
+
+def as_owner(text: str) -> str:
+    """Accept the name of someone who publishes; empty is nobody."""
+    return as_file_name(text, "owner") if text else ""
+
+
+def record_path(store: Store, owner: str, name: str) -> Path:
+    """Return the file that keeps what an owner has asked for in a folder of the mirror."""
+    return store.root / "published" / owner / f"{name.replace('/', '.')}.json"
 
 
 def write_text(store: Store, path: Path, text: bytes) -> None:

@@ -22,9 +22,15 @@ from ansible_collections.onprem.llm.plugins.module_utils.python_folder import Fo
 from ansible_collections.onprem.llm.plugins.module_utils.python_index import IndexedFile, pages
 from ansible_collections.onprem.llm.plugins.module_utils.python_metadata import read_dist
 from ansible_collections.onprem.llm.plugins.module_utils.python_names import DistName, as_dist, is_dist
+from ansible_collections.onprem.llm.plugins.module_utils.python_wheel_set import WantedFile
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Origin, RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held
 
 LAYOUT, PLACE = "pypi", "www/pypi"
+UNKNOWN = Digest("unknown")
 
 
 @dataclass
@@ -35,11 +41,27 @@ class IndexPlan:
     sources: dict[str, FoundFile]
     placed: dict[str, Digest]
     files: dict[str, IndexedFile] = field(default_factory=dict)
+    remote: list[tuple[WantedFile, RemoteBlob]] = field(default_factory=list)
 
     @property
     def actions(self) -> list[str]:
         """Say in words what would be done, in the order in which it is done."""
-        return self.folder.actions
+        return [f"fetch {file.url} ({file.size} bytes)" for file, _blob in self.remote] + self.folder.actions
+
+    @property
+    def bytes_fetched(self) -> int:
+        """Return how much comes over the network; of a file that was begun before only the rest."""
+        return sum(blob.size - bytes_arrived(self.folder.store, blob) for _file, blob in self.remote)
+
+    @property
+    def needs(self) -> list[Need]:
+        """Return the disk space that is needed."""
+        return self.folder.needs(sum(blob.size - bytes_held(self.folder.store, blob) for _file, blob in self.remote))
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Return what is to be fetched."""
+        return [Job(blob, partial(Origin, file.url)) for file, blob in self.remote]
 
     @property
     def learned(self) -> bool:
@@ -61,26 +83,48 @@ class IndexPlan:
         return {"before_header": header, "after_header": header, **dict(zip(("before", "after"), texts))}
 
     def apply(self) -> None:
-        """Do it, and remember what was read."""
+        """Do it, when what comes from elsewhere is in the store, and remember what was read."""
         self.folder.apply()
         for key in self._keys():
             self.folder.store.write_stamp(key)
 
 
-def plan_index(store: Store, folders: Sequence[WheelFolder], *, purge: bool) -> IndexPlan:
-    """Decide which files are offered: those of the folders, and unless ``purge`` those that were offered before."""
-    folder = MirrorFolder(store, LAYOUT, PLACE)
+def plan_index(
+    store: Store, folders: Sequence[WheelFolder], wanted: Sequence[WantedFile] = (), *, purge: bool, owner: str = ""
+) -> IndexPlan:
+    """Decide which files are offered: those of the folders, those ``wanted`` of indexes, and unless ``purge`` those of others."""
+    folder = MirrorFolder(store, LAYOUT, PLACE, owner)
     plan = IndexPlan(folder, read_folders(folders, store.stamps), _placed(folder.root))
     plan.files = {name: found.indexed for name, found in plan.sources.items()}
+    for file in wanted:
+        _add(plan, file)
+    asked, owned = {file.place for file in plan.files.values()}, folder.owned
     for name, digest in plan.placed.items():
-        if not purge and name not in plan.files:
+        if not purge and name not in plan.files and f"files/{digest[:2]}/{digest}/{name}" not in owned:
             plan.files[name] = _kept(store, name, digest)
     local = {found.indexed.digest: LocalFile(found.path, found.stamp, found.indexed.digest) for found in plan.sources.values()}
     links = {file.place: file.digest for file in plan.files.values()}
-    folder.plan(links, _texts(store, plan.files, plan.sources), local, folder.there)
+    texts = _texts(store, plan.files, plan.sources) if links or folder.there else {}
+    folder.plan(links, texts, local, unwanted=folder.there, asked=asked)
     if folder.place or folder.ingest:
-        folder.check_space()
+        check_space(plan.needs)
     return plan
+
+
+def _add(plan: IndexPlan, file: WantedFile) -> None:
+    """Add a file that comes from an index, or has come before."""
+    store = plan.folder.store
+    twin = plan.files.get(file.file)
+    if twin and twin.digest != file.digest:
+        raise ModelError(f"{file.file} is asked for with the sha256 {twin.digest} and with {file.digest}: leave one of the two out.")
+    if twin:
+        return
+    if store.holds(file.digest, file.size):
+        plan.files[file.file] = index_file(str(store.blob_path(file.digest)), file.name, store.stamps)[0]
+        return
+    plan.remote.append((file, RemoteBlob(file.file, file.size, file.digest)))
+    # What a wheel says of itself is known when it is here.
+    plan.files[file.file] = IndexedFile(file.name, file.digest, file.size, "", UNKNOWN if file.name.is_wheel else None)
 
 
 def _texts(store: Store, files: Mapping[str, IndexedFile], sources: Mapping[str, FoundFile]) -> dict[str, Text]:

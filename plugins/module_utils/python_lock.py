@@ -41,7 +41,12 @@ def read_lock(path: str) -> Lock:
         data = stream.read(LARGEST_LOCK + 1)
     if len(data) > LARGEST_LOCK:
         raise ModelError(f"{path} has more than {LARGEST_LOCK} bytes, too many for a lock: name the right file.")
-    lines = _joined(data.decode("utf-8", "replace"))
+    return parse_lock(data.decode("utf-8", "replace"), path)
+
+
+def parse_lock(text: str, path: str) -> Lock:
+    """Return what the text of a lock says; ``path`` is where it comes from."""
+    lines = _joined(text)
     if not lines:
         raise ModelError(f"{path} is empty, but requirements with '--hash=sha256:' or a list of digests were expected: make it again.")
     if SUM_LINE.fullmatch(lines[0]):

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import MirrorFolder
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import MirrorFolder, record_path
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.package_folders import read_packages, run_tool, with_kept
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
@@ -78,17 +78,27 @@ class RpmPlan:
                 path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def plan_rpm(store: Store, name: str, folders: Sequence[str], *, purge: bool) -> RpmPlan:
-    """Decide which packages are offered: those of the folders, and unless ``purge`` those that were offered before."""
-    folder = MirrorFolder(store, LAYOUT, f"{PLACE}/{name}")
+def published_by(store: Store, owner: str) -> list[str]:
+    """Return the repositories in which an owner has published something."""
+    if not owner:
+        return []
+    start = record_path(store, owner, f"{PLACE}/")
+    return sorted(path.name[len(start.name) - len(".json") : -len(".json")] for path in start.parent.glob(f"{start.stem}*.json"))
+
+
+def plan_rpm(store: Store, name: str, folders: Sequence[str], *, purge: bool, owner: str = "") -> RpmPlan:
+    """Decide which packages are offered: those of the folders, and unless ``purge`` those that others have published before."""
+    folder = MirrorFolder(store, LAYOUT, f"{PLACE}/{name}", owner)
     plan = RpmPlan(folder)
     found = read_packages(folders, ".rpm", RPM, store.stamps)
     plan.read = [file.path for file in found.values()]
     links = {file: package.digest for file, package in found.items()}
+    asked = set(links)
     links = links if purge else with_kept(folder, links, ".rpm")
-    unwanted = {place for place in folder.there if place.endswith(".rpm")} if purge else set()
-    folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted)
-    plan.describe = not _is_described(folder.root, links)
+    there = folder.there
+    unwanted = {place for place in there if place.endswith(".rpm")} if purge else there & folder.owned
+    folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted=unwanted, asked=asked)
+    plan.describe = bool(links or there) and not _is_described(folder.root, links)
     if folder.place or folder.ingest:
         folder.check_space()
     return plan

@@ -29,6 +29,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - onprem.llm.attributes
+  - onprem.llm.owner
 options:
   root:
     description: The mirror's tree. The packages are placed in C(www/apt) below it.
@@ -95,6 +96,27 @@ bytes_copied:
   returned: success
   type: int
   sample: 0
+needs:
+  description: What has to be written, and the free space for it.
+  returned: in check mode
+  type: list
+  elements: dict
+  contains:
+    folder:
+      description: Where it is written.
+      type: str
+    size:
+      description: Its size in bytes.
+      type: int
+    content:
+      description: Empty, for nothing else could need the same.
+      type: str
+    device:
+      description: Number of the file system that holds the folder.
+      type: int
+    free:
+      description: Free bytes there.
+      type: int
 actions:
   description: What was done, or would be done in check mode, in this order.
   returned: success
@@ -109,10 +131,12 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.apt_tree import Suite, plan_apt
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, shown
 from ansible_collections.onprem.llm.plugins.module_utils.package_folders import package_diff
 from ansible_collections.onprem.llm.plugins.module_utils.signing_key import SigningKey
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -123,6 +147,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "key_home": {"type": "path", "required": True, "no_log": False},
     "key_file": {"type": "path", "no_log": False},
     "purge": {"type": "bool", "default": False},
+    "owner": {"type": "str", "default": ""},
 }
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
@@ -146,12 +171,14 @@ def main() -> None:
         suite, store = suite_of(params), Store(as_folder(params["root"], "root"))
         folders = [as_folder(folder, "folders") for folder in params["folders"]]
         key, given = SigningKey(as_folder(params["key_home"], "key_home")), params["key_file"] or ""
-        plan = plan_apt(store, folders, suite, key, given_key=given, purge=params["purge"])
+        owner = as_owner(params["owner"])
+        plan = plan_apt(store, folders, suite, key, given_key=given, purge=params["purge"], owner=owner)
         actions, diff = plan.actions, package_diff(plan.folder, plan.actions)
+        needs = {"needs": measured(plan.folder.needs()) if actions else []} if module.check_mode else {}
         if (actions or plan.learned) and not module.check_mode:
             with store.locked():
                 # What another run did while this one waited counts.
-                plan = plan_apt(store, folders, suite, key, given_key=given, purge=params["purge"])
+                plan = plan_apt(store, folders, suite, key, given_key=given, purge=params["purge"], owner=owner)
                 actions = plan.actions
                 plan.apply()
         fingerprint = key.fingerprint
@@ -164,6 +191,7 @@ def main() -> None:
         fingerprint=fingerprint,
         bytes_copied=plan.folder.bytes_copied,
         diff=diff,
+        **needs,
     )
 
 

@@ -27,6 +27,8 @@ attributes:
     support: full
 extends_documentation_fragment:
   - onprem.llm.attributes
+  - onprem.llm.fetching
+  - onprem.llm.owner
 options:
   root:
     description: The mirror's tree. The files are placed in C(www/artefacts) below it.
@@ -71,26 +73,6 @@ options:
         and nothing else, and what a person put into C(www/artefacts) by hand is removed as well.
     type: bool
     default: false
-  ca_path:
-    description: File with certificates of more authorities to trust (PEM), on the managed host.
-    type: path
-  workers:
-    description: How many connections there may be. V(0) means as many as pay off.
-    type: int
-    default: 0
-  rate_limit:
-    description: Bytes per second, all connections together, such as V(50M). Without it there is no limit.
-    type: str
-  retries:
-    description: How often a request is repeated that failed for a reason that may pass.
-    type: int
-    default: 5
-  timeout:
-    description: Seconds without a byte after which a connection counts as dead.
-    type: int
-    default: 30
-notes:
-  - Proxies come from the environment (E(HTTPS_PROXY), E(NO_PROXY)).
 seealso:
   - module: onprem.llm.mirror_wheels
   - module: onprem.llm.mirror_index
@@ -141,6 +123,27 @@ bytes_copied:
   returned: success
   type: int
   sample: 0
+needs:
+  description: What has to be written, and the free space for it.
+  returned: in check mode
+  type: list
+  elements: dict
+  contains:
+    folder:
+      description: Where it is written.
+      type: str
+    size:
+      description: Its size in bytes.
+      type: int
+    content:
+      description: Empty, for nothing else could need the same.
+      type: str
+    device:
+      description: Number of the file system that holds the folder.
+      type: int
+    free:
+      description: Free bytes there.
+      type: int
 actions:
   description: What was done, or would be done in check mode, in this order.
   returned: success
@@ -152,14 +155,14 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.common.text.formatters import human_to_bytes
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import remote_size
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, fetch_access, remote_size
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_files_plan import FilesPlan, as_artefact, plan_files
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, shown
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -179,23 +182,9 @@ ARGUMENT_SPEC: dict[str, Any] = {
         },
     },
     "purge": {"type": "bool", "default": False},
-    "ca_path": {"type": "path"},
-    "workers": {"type": "int", "default": 0},
-    "rate_limit": {"type": "str"},
-    "retries": {"type": "int", "default": 5},
-    "timeout": {"type": "int", "default": 30},
+    "owner": {"type": "str", "default": ""},
+    **FETCH_SPEC,
 }
-
-
-def access_of(params: dict[str, Any]) -> Access:
-    """Return how servers are reached."""
-    try:
-        rate = human_to_bytes(params["rate_limit"]) if params["rate_limit"] else 0
-    except ValueError:
-        raise ModelError(f"rate_limit must be bytes per second such as 50M, but it is {shown(params['rate_limit'])}: correct it.") from None
-    return Access(
-        ca_file=params["ca_path"] or "", workers=params["workers"], rate_limit=rate, retries=params["retries"], timeout=params["timeout"]
-    )
 
 
 def result_of(plan: FilesPlan, actions: list[str], diff: dict[str, str], fetched: int) -> dict[str, Any]:
@@ -215,25 +204,26 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     purge = module.params["purge"]
     try:
-        access = access_of(module.params)
+        access, owner = fetch_access(module.params), as_owner(module.params["owner"])
         artefacts = [as_artefact(wish) for wish in module.params["files"]]
         store = Store(as_folder(module.params["root"], "root"))
         size_of = partial(remote_size, access=access)
-        plan = plan_files(store, artefacts, size_of, purge=purge)
+        plan = plan_files(store, artefacts, size_of, purge=purge, owner=owner)
         actions, diff, fetched, warnings = plan.actions, plan.diff(), plan.bytes_fetched, plan.warnings
+        needs = {"needs": measured(plan.needs) if actions else []} if module.check_mode else {}
         if (actions or plan.learned) and not module.check_mode:
             transfer = Transfer(plan.jobs, store, access, module.log)
             transfer.run()
             with store.locked():
                 # What another run did while this one fetched or waited counts.
-                plan = plan_files(store, artefacts, size_of, purge=purge)
+                plan = plan_files(store, artefacts, size_of, purge=purge, owner=owner)
                 plan.apply()
             fetched = transfer.received
     except ModelError as exc:
         module.fail_json(msg=str(exc))
     for warning in warnings:
         module.warn(warning)
-    module.exit_json(**result_of(plan, actions, diff, fetched))
+    module.exit_json(**result_of(plan, actions, diff, fetched), **needs)
 
 
 if __name__ == "__main__":

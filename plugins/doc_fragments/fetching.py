@@ -1,0 +1,37 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How plain files are fetched, for the modules of a mirror that do."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options of ``module_utils/mirror_fetch.py``."""
+
+    DOCUMENTATION = r"""
+options:
+  ca_path:
+    description: File on the managed host with further certificate authorities to trust (PEM), beside those of the system.
+    type: path
+    default: ''
+  workers:
+    description: Connections at most, from 1 to 64. V(0) takes as many as pay off.
+    type: int
+    default: 0
+  rate_limit:
+    description:
+      - Bytes per second at most, all connections together, such as V(50M) or V(1.5G), where V(1M) is 1048576. Empty for no limit.
+    type: str
+    default: ''
+  retries:
+    description: Attempts after the first one for each request, from 0 to 100. The pauses between them grow.
+    type: int
+    default: 5
+  timeout:
+    description: Seconds without a byte after which a connection counts as dead, from 1 to 3600.
+    type: int
+    default: 30
+notes:
+  - Proxies come from the environment (E(HTTPS_PROXY), E(NO_PROXY)).
+"""

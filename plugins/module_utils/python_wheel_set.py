@@ -1,0 +1,163 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which files of package indexes a lock asks for, some machines' and Pythons' only where that is wanted.
+
+A lock has the digest of every file, so its answer never changes: it is kept in ``locks/`` of the store, and nobody is asked twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import remote_size
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import write_text
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.python_lock import Lock
+from ansible_collections.onprem.llm.plugins.module_utils.python_names import DistName, as_dist, is_dist
+from ansible_collections.onprem.llm.plugins.module_utils.python_page import OfferedFile, project_files
+from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import as_server
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
+
+QUESTIONS_AT_ONCE = 8
+PYTHON = re.compile(r"3\.([0-9]{1,2})", re.ASCII)
+MACHINE = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
+TAG = re.compile(r"(cp|py)3([0-9]*)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class WheelSet:
+    """What is asked for: the files of a lock, from these indexes, for these machines and Pythons (none: for all that the lock has)."""
+
+    lock: Lock
+    index_urls: tuple[str, ...]
+    machines: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Return what names the answer."""
+        pins = sorted((project, str(version), sorted(digests)) for (project, version), digests in self.lock.pins.items())
+        asked = json.dumps([pins, self.index_urls, sorted(self.machines), sorted(self.pythons)])
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class WantedFile:
+    """A file that the lock asks for and an index offers."""
+
+    file: str
+    digest: Digest
+    url: str
+    size: int
+
+    @property
+    def name(self) -> DistName:
+        """Return its name, taken apart."""
+        return as_dist(self.file, self.url.rpartition("/")[0])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The answer to a wheel set, and where it is remembered."""
+
+    files: tuple[WantedFile, ...]
+    path: Path
+    is_known: bool
+
+    def remember(self, store: Store) -> None:
+        """Keep the answer for later runs."""
+        if not self.is_known:
+            write_text(store, self.path, json.dumps([asdict(file) for file in self.files], indent=1).encode())
+
+
+def as_wheel_set(lock: Lock, index_urls: Sequence[str], machines: Sequence[str], pythons: Sequence[str]) -> WheelSet:
+    """Accept what a person asks for."""
+    if not index_urls:
+        raise ModelError(
+            f"index_urls of {lock.path} is empty, but at least one index was expected: name one, such as https://pypi.org/simple."
+        )
+    if lock.sums:
+        raise ModelError(f"{lock.path} is a list of files, which does not say of what: give requirements with '--hash=sha256:'.")
+    for option, values, pattern, example in (("machines", machines, MACHINE, "x86_64"), ("pythons", pythons, PYTHON, "3.12")):
+        for value in values:
+            if not pattern.fullmatch(value):
+                raise ModelError(f"{option} of {lock.path} has {value!r}, but one like {example} was expected: correct it.")
+    return WheelSet(lock, tuple(as_server(url) for url in index_urls), tuple(machines), tuple(pythons))
+
+
+def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
+    """Return the files of a set; ask the indexes where no run before has."""
+    path = store.root / "locks" / f"{wanted.key}.json"
+    with explained(f"read {path}"):
+        text = path.read_bytes() if path.is_file() else b""
+    if text:
+        return Choice(tuple(_known(entry, path) for entry in json.loads(text)), path, is_known=True)
+    projects = sorted({project for project, _version in wanted.lock.pins})
+    with Client(access) as client, ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+
+        def offered(project: str) -> list[OfferedFile]:
+            return [file for url in wanted.index_urls for file in project_files(client, url, project)]
+
+        answers = dict(zip(projects, pool.map(offered, projects)))
+        chosen = {file.digest: file for pin in wanted.lock.pins for file in _chosen(wanted, pin, answers[pin[0]])}
+        sized = list(pool.map(lambda file: _sized(file, access), chosen.values()))
+    return Choice(tuple(sorted(sized, key=lambda file: file.file)), path, is_known=False)
+
+
+def _known(entry: Any, path: Path) -> WantedFile:
+    try:
+        return WantedFile(str(entry["file"]), Digest(entry["digest"]), str(entry["url"]), int(entry["size"]))
+    except (TypeError, KeyError, ValueError):
+        raise ModelError(f"{path} should say what a lock asks for, but it cannot be read as such: remove it.") from None
+
+
+def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[OfferedFile]) -> list[OfferedFile]:
+    """Return what is wanted of one project at one version."""
+    project, allowed = pin[0], wanted.lock.pins[pin]
+    found = [file for file in offered if file.digest in allowed and is_dist(file.file)]
+    if not found:
+        raise ModelError(
+            f"{wanted.lock.path} asks for {project} with one of {len(allowed)} digests, but {' and '.join(wanted.index_urls)} "
+            f"offers no such file: name an index that has it, or make the lock again."
+        )
+    for file in found:
+        if as_dist(file.file, wanted.lock.path).project != project:
+            raise ModelError(f"{file.url} is offered as a file of {project}, which its name is not: name another index.")
+    wheels = [file for file in found if file.file.endswith(".whl")]
+    # Of a source archive there is need only where nobody has built a wheel.
+    return [file for file in wheels if fits(file.file, wanted.machines, wanted.pythons)] if wheels else found
+
+
+def fits(wheel: str, machines: Sequence[str], pythons: Sequence[str]) -> bool:
+    """Tell whether a wheel can be installed on one of these machines with one of these Pythons, as far as its name says."""
+    python, abi, platform = wheel[: -len(".whl")].split("-")[-3:]
+    platforms = platform.split(".")
+    on_machine = not machines or "any" in platforms or any(name.endswith(f"_{machine}") for name in platforms for machine in machines)
+    minors = [int(found.group(1)) for found in map(PYTHON.fullmatch, pythons) if found]
+    return on_machine and (not minors or any(_takes(tag, abi, minor) for tag in python.split(".") for minor in minors))
+
+
+def _takes(tag: str, abi: str, minor: int) -> bool:
+    found = TAG.fullmatch(tag)
+    if not found:
+        return False
+    named = int(found.group(2)) if found.group(2) else 0
+    # A stable ABI, and code without any, go with later Pythons too.
+    later = found.group(1) == "py" or "abi3" in abi.split(".")
+    return named <= minor if later or not found.group(2) else named == minor
+
+
+def _sized(file: OfferedFile, access: Access) -> WantedFile:
+    size = file.size if file.size is not None else remote_size(file.url, access)
+    return WantedFile(file.file, file.digest, file.url, size)
