@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Filters of the role ``mirror``: see ``plugin_utils/mirror.py`` and ``plugin_utils/mirror_plan.py``."""
+"""Filters of the role ``mirror``: see ``plugin_utils/mirror.py``, ``mirror_plan.py`` and ``mirror_packages.py`` beside it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.filter.models import as_filter
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import mirror_artefact_files, mirror_url, mirror_wheel_sources
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_left_out, mirror_publications, mirror_report
 
 
@@ -19,8 +20,11 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
+            "mirror_artefact_files": as_filter(mirror_artefact_files),
             "mirror_left_out": as_filter(mirror_left_out),
             "mirror_problems": mirror_problems,
             "mirror_publications": as_filter(mirror_publications),
             "mirror_report": mirror_report,
+            "mirror_url": mirror_url,
+            "mirror_wheel_sources": as_filter(mirror_wheel_sources),
         }

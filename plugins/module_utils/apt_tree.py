@@ -72,7 +72,7 @@ class AptPlan:
     folder: MirrorFolder
     suite: Suite
     key: SigningKey
-    given_key: str = ""
+    given_key: str = field(default="", repr=False)
     make_key: bool = False
     sign: bool = False
     read: list[str] = field(default_factory=list)

@@ -77,14 +77,14 @@ def with_kept(folder: MirrorFolder, links: dict[str, Digest], suffix: str) -> di
     return links
 
 
-def run_tool(words: Sequence[str], needs: str, *, cwd: str = "/", env: Mapping[str, str] | None = None) -> bytes:
+def run_tool(words: Sequence[str], needs: str, *, cwd: str = "/", env: Mapping[str, str] | None = None, stdin: bytes = b"") -> bytes:
     """Run a tool of the distribution and return what it says; ``needs`` names the package that brings it."""
     try:
         done = subprocess.run(
             list(words),
             cwd=cwd,
             env={**ENVIRONMENT, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             timeout=TOOL_S,
             check=False,

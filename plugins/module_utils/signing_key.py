@@ -26,8 +26,8 @@ class SigningKey:
     def __init__(self, home: str) -> None:
         self.home = home
 
-    def _gpg(self, *words: str) -> bytes:
-        return run_tool(["gpg", "--homedir", self.home, "--batch", "--no-tty", "--quiet", *words], NEEDS)
+    def _gpg(self, *words: str, stdin: bytes = b"") -> bytes:
+        return run_tool(["gpg", "--homedir", self.home, "--batch", "--no-tty", "--quiet", *words], NEEDS, stdin=stdin)
 
     @property
     def fingerprint(self) -> str:
@@ -41,18 +41,19 @@ class SigningKey:
         return found[0] if found else ""
 
     def make(self, given: str) -> None:
-        """Make a key, or take the one in the file ``given``."""
+        """Make a key, or take the one whose text is ``given``."""
         with explained(f"make {self.home}"):
             Path(self.home).mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(self.home).chmod(0o700)
         with self.awake():
             if given:
-                self._gpg("--import", given)
+                self._gpg("--import", "-", stdin=given.encode())
             else:
                 self._gpg("--passphrase", "", "--pinentry-mode", "loopback", "--quick-generate-key", OWNER, "rsa3072", "sign", "never")
         if not self.fingerprint:
             raise ModelError(
-                f"{given or self.home} should hold a secret key, but there is none: export it with 'gpg --export-secret-keys'."
+                f"{self.home} should hold a secret key now, but there is none: export the one to give with "
+                f"'gpg --armor --export-secret-keys'."
             )
 
     def public(self) -> bytes:

@@ -59,9 +59,10 @@ options:
     description: A folder of GnuPG with the one secret key that signs. It is made if it does not exist, with a key without a passphrase.
     type: path
     required: true
-  key_file:
-    description: A file on the managed host with a secret key without a passphrase, which is taken where O(key_home) has none yet.
-    type: path
+  key:
+    description:
+      - A secret key without a passphrase, as C(gpg --armor --export-secret-keys) writes it. It is taken where O(key_home) has none yet.
+    type: str
   purge:
     description:
       - What becomes of packages that are offered, but that no folder of O(folders) has any more. By default they stay. With V(true) the
@@ -145,7 +146,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "component": {"type": "str", "default": "main"},
     "architectures": {"type": "list", "elements": "str", "default": ["amd64", "arm64"]},
     "key_home": {"type": "path", "required": True, "no_log": False},
-    "key_file": {"type": "path", "no_log": False},
+    "key": {"type": "str", "no_log": True},
     "purge": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": ""},
 }
@@ -170,7 +171,7 @@ def main() -> None:
     try:
         suite, store = suite_of(params), Store(as_folder(params["root"], "root"))
         folders = [as_folder(folder, "folders") for folder in params["folders"]]
-        key, given = SigningKey(as_folder(params["key_home"], "key_home")), params["key_file"] or ""
+        key, given = SigningKey(as_folder(params["key_home"], "key_home")), params["key"] or ""
         owner = as_owner(params["owner"])
         plan = plan_apt(store, folders, suite, key, given_key=given, purge=params["purge"], owner=owner)
         actions, diff = plan.actions, package_diff(plan.folder, plan.actions)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import package_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import HOST_NAME, PLAIN_PATH, address_problems, is_ip, tls_problems
 
 # Whose content nginx does not see in its sandbox.
@@ -30,6 +31,7 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
         *_blob_name_problems(inputs["blob_name"]),
         *_access_problems(inputs),
         *tls_problems("mirror", inputs),
+        *package_problems(inputs),
     ]
 
 

@@ -3,13 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a mirror publishes besides models: wheels, artefacts and packages of distributions; decided on the controller.
 
-An entry that cannot work is a ``ModelError`` or an ``ArtefactError``; ``package_problems`` collects their sentences for preflight.
+An entry that cannot work is a ``ModelError``; ``package_problems`` collects their sentences for preflight.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,12 @@ def _wheels(entry: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, A
             f"mirror_wheels has the lock {shown(name)}, but the absolute path of a file on the controller or one of "
             f"{', '.join(sorted(locks()))} was expected: correct it."
         )
-    urls = _words(entry, "index_urls", name) or [endpoint("pypi", network["source"], network.get("mirror_url") or "")]
-    if not urls[0]:
-        raise ModelError(f"mirror_wheels: {name} has no index_urls, and llm_source {network['source']!r} knows none: name one.")
-    source = {"lock": path.read_text(encoding="utf-8"), "label": name, "index_urls": urls}
-    source |= {key: _words(entry, key, name) for key in ("machines", "pythons")}
+    with _as_model_error():
+        urls = _words(entry, "index_urls", name) or [endpoint("pypi", network["source"], network.get("mirror_url") or "")]
+    text, machines, pythons = path.read_text(encoding="utf-8"), _words(entry, "machines", name), _words(entry, "pythons", name)
     # What the module would refuse is refused here, before a host is touched.
-    as_wheel_set(parse_lock(source["lock"], name), urls, source["machines"], source["pythons"])
-    return source
+    as_wheel_set(parse_lock(text, name), urls, machines, pythons)
+    return {"lock": text, "label": name, "index_urls": urls, "machines": machines, "pythons": pythons}
 
 
 def mirror_artefact_files(entries: Any, network: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -108,12 +107,17 @@ def _of_table(name: str, version: str, arch: str, digest: str, network: Mapping[
         raise ModelError(f"mirror_artefacts has {shown(name)} without url and src, but the collection's table has only {names}: give one.")
     arches = [arch] if arch else sorted(known["sha256"].get(version, {}))
     if not arches:
-        raise ModelError(f"mirror_artefacts: no digest of {name} {version} is pinned, so nothing tells for which machines: give arch and sha256.")
+        raise ModelError(
+            f"mirror_artefacts: no digest of {name} {version} is pinned, so nothing tells for which machines: give arch and sha256."
+        )
     if network["source"] == "registries":
-        raise ModelError(f"mirror_artefacts: {name} {version} comes from a release, which llm_source 'registries' does not reach: give src.")
+        raise ModelError(
+            f"mirror_artefacts: {name} {version} comes from a release, which llm_source 'registries' does not reach: give src."
+        )
     way = "mirror" if network["source"] in {"mirror", "closed"} else "release"
     for each in arches:
-        found = artefact(name, version, each, way, network.get("mirror_url") or "", digest)
+        with _as_model_error():
+            found = artefact(name, version, each, way, network.get("mirror_url") or "", digest)
         if not found["sha256"]:
             raise ModelError(f"mirror_artefacts: no digest of {name} {version} for {each} is pinned: give its sha256.")
         yield {"name": name, "version": version, "file": found["file"], "url": found["url"], "sha256": found["sha256"]}
@@ -128,6 +132,7 @@ def package_problems(inputs: Mapping[str, Any]) -> list[str]:
         lambda: [as_folder(str(folder), "mirror_apt") for folder in _list(inputs["apt"], "mirror_apt")],
         lambda: _rpm(inputs["rpm"]),
         lambda: _apt_words(inputs),
+        lambda: _apt_tools(inputs),
         lambda: as_folder(str(inputs["apt_key_dir"]), "mirror_apt_key_dir"),
         lambda: _apt_key(str(inputs["apt_key"])),
     ]
@@ -135,7 +140,7 @@ def package_problems(inputs: Mapping[str, Any]) -> list[str]:
     for check in checks:
         try:
             check()
-        except (ModelError, ArtefactError) as exc:
+        except ModelError as exc:
             problems.append(str(exc))
     return problems
 
@@ -164,9 +169,16 @@ def _apt_words(inputs: Mapping[str, Any]) -> None:
             raise ModelError(f"{option} must be of letters, digits, '_', '-' and '.', but it is {shown(str(word))}: choose another name.")
 
 
+def _apt_tools(inputs: Mapping[str, Any]) -> None:
+    if inputs["apt"] and inputs["os_family"] != "Debian":
+        raise ModelError("mirror_apt needs apt-ftparchive, which Debian and Ubuntu have: leave it empty, or put the mirror there.")
+
+
 def _apt_key(path: str) -> None:
     if path and not (Path(path).is_absolute() and Path(path).is_file()):
-        raise ModelError(f"mirror_apt_key must be the absolute path of a secret key on the controller, but {shown(path)} is none: correct it.")
+        raise ModelError(
+            f"mirror_apt_key must be the absolute path of a secret key on the controller, but {shown(path)} is none: correct it."
+        )
 
 
 def _list(value: Any, name: str) -> list[Any]:
@@ -193,9 +205,17 @@ def _refuse_others(entry: Mapping[str, Any], known: set[str], where: str) -> Non
         raise ModelError(f"{where} has {shown(others[0])}, but only {', '.join(sorted(known))} were expected: correct it.")
 
 
-def mirror_package_report(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for people on each result of ``mirror_wheels``, ``mirror_files``, ``mirror_apt`` and ``mirror_rpm`` in check mode.
+def mirror_url(names: Sequence[str], port: int, tls_mode: str) -> str:
+    """Return the address (str) by which people reach a mirror: the first of its names that is no pattern, and the port where it matters."""
+    host = next(name for name in names if name and not name.startswith("*"))
+    scheme, usual = ("http", 80) if tls_mode == "none" else ("https", 443)
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{'' if port == usual else f':{port}'}"
 
-    Each has ``label`` besides what the module returned.
-    """
-    return [f"{result['label']}: {_told(result)}" for result in results if result["changed"] or _offered(result)]
+
+@contextmanager
+def _as_model_error() -> Iterator[None]:
+    """Let what the table of artefacts refuses be one failure with the others."""
+    try:
+        yield
+    except ArtefactError as exc:
+        raise ModelError(str(exc)) from exc

@@ -94,11 +94,13 @@ def mirror_left_out(models: Any) -> list[str]:
     return [entry["name"] for entry in entries if isinstance(as_source(entry["source"]), FileRef)]
 
 
-def mirror_report(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def mirror_report(results: Sequence[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, Any]:
     """Return what publications would move: ``lines`` (list of str) for people, ``bytes`` (int) in all, ``needs`` and ``changed`` (bool).
 
-    ``results`` are those of ``mirror_model`` in check mode. What several models share is counted once.
+    ``results`` are those of ``mirror_model`` in check mode. What several models share is counted once. ``others`` are, by what they
+    publish, the results of ``mirror_wheels``, ``mirror_files``, ``mirror_apt`` and ``mirror_rpm`` in check mode.
     """
+    others = others or {}
     seen: set[str] = set()
     total, lines = 0, []
     for result in results:
@@ -108,6 +110,10 @@ def mirror_report(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         moved = max(0, int(result.get("bytes_to_fetch", 0)) - again)
         total += moved
         lines.append(f"{result['name']}: {_told(result, moved)}")
+    for what, result in others.items():
+        total += int(result.get("bytes_fetched", 0))
+        lines += _told_of_files(what, result)
+    results = [*results, *others.values()]
     needs = [need for result in results for need in result.get("needs", [])]
     free = min((need["free"] for need in needs), default=None)
     lines.append(f"in all: {size_text(total)} to fetch" + (f", {size_text(free)} free" if free is not None else ""))
@@ -120,3 +126,11 @@ def _told(result: Mapping[str, Any], moved: int) -> str:
     state = "publish" if result["changed"] else "published"
     said = f"{state} {result['revision'][:12]}, {size_text(moved)} of {size_text(result['size'])} to fetch"
     return said + (f"; moved upstream to {result['moved_to'][:12]}" if result["moved_to"] else "")
+
+
+def _told_of_files(what: str, result: Mapping[str, Any]) -> list[str]:
+    offered = len(result.get("files", result.get("packages", [])))
+    if not offered:
+        return [f"{what}: withdraw"] if result["changed"] else []
+    state = "publish" if result["changed"] else "published"
+    return [f"{what}: {state} {offered} file{'' if offered == 1 else 's'}, {size_text(int(result.get('bytes_fetched', 0)))} to fetch"]

@@ -93,6 +93,8 @@ def test_the_plan_counts_what_is_shared_once() -> None:
 GOOD: dict[str, Any] = {
     **{name.removeprefix("mirror_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
     "port": 8443,
+    "network": OPEN,
+    "os_family": "Debian",
 }
 
 
