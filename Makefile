@@ -69,6 +69,10 @@ bench-streams:  ## 200 open streams over three reloads of nginx
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.streams
 
+bench-mirror:  ## A 1 GB file from a mirror to 16 clients, against plain nginx
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.mirror
+
 bench-pull:  ## A 2 GB file over loopback, against curl and sha256sum
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.pull

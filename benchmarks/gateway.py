@@ -11,22 +11,16 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
-from pathlib import Path
 
-from tools.testbed import engine, hosts
+from .nginx_host import NginxHost, nginx_host
 
-ROOT = Path(__file__).resolve().parents[1]
 HOST, IMAGE = "onprem-llm-bench-gateway", "trixie"
 KEY = "only-for-benchmarks-0123456789abcdef"
 GATEWAY_PORT, PLAIN_PORT, BACKEND_PORT = 443, 8443, 8001
 GOAL_RATE, GOAL_ADDED_MS = 0.6, 0.15
 ROUNDS, SECONDS, LEAST_ROUNDS, MOST_APART = 20, 1, 5, 0.35
-PLAY = "- hosts: all\n  gather_subset: [min, network]\n  roles: [onprem.llm.gateway]\n"
 INPUTS = {
-    "ansible_connection": "community.docker.docker",
-    "ansible_python_interpreter": "/usr/bin/python3",
     "llm_models": [{"name": "bench", "engine": "vllm", "source": "file:/nowhere", "port": BACKEND_PORT}],
     "gateway_keys": [{"name": "bench", "key": KEY}],
     # On, but out of the way.
@@ -92,55 +86,31 @@ end
 """.replace("KEY", KEY)
 
 
-def on_host(*command: str, content: str | None = None) -> str:
-    """Run a command on the test host, with ``content`` as its input; return its output."""
-    done = subprocess.run(["docker", "exec", "-i", HOST, *command], input=content, text=True, capture_output=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"error: {' '.join(command)} failed on {HOST}.\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def start_gateway() -> None:
-    """Start the test host and run the role on it."""
-    engine.ensure()
-    hosts.down(HOST)
-    hosts.up(HOST, IMAGE, [])
-    play = ROOT / ".cache" / "bench-gateway.yml"
-    play.parent.mkdir(exist_ok=True)
-    play.write_text(PLAY)
-    command = ["ansible-playbook", str(play), "--inventory", f"{HOST},", "--extra-vars", json.dumps(INPUTS)]
-    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-    if done.returncode != 0:
-        sys.exit("error: the role failed.\n" + done.stdout + done.stderr)
-
-
-def start_peers() -> None:
+def start_peers(host: NginxHost) -> None:
     """Start plain nginx and the backend, each as an nginx of its own."""
-    on_host("sh", "-c", "apt-get install -y -qq --no-install-recommends wrk > /dev/null 2>&1")
-    on_host("tee", "/root/wrk.lua", content=WRK)
-    for name, configuration in (("plain", PLAIN), ("backend", BACKEND)):
-        on_host("tee", f"/root/{name}.conf", content=configuration.replace("NAME", name))
-        on_host("systemd-run", "--quiet", "--unit", f"bench-{name}", "nginx", "-c", f"/root/{name}.conf", "-g", "daemon off;")
-    on_host("sh", "-c", f"for i in $(seq 50); do ss -Hltn | grep -q :{PLAIN_PORT} && exit 0; sleep 0.1; done; exit 1")
+    host.run("sh", "-c", "apt-get install -y -qq --no-install-recommends wrk > /dev/null 2>&1")
+    host.run("tee", "/root/wrk.lua", content=WRK)
+    host.start_plain("backend", BACKEND, BACKEND_PORT)
+    host.start_plain("plain", PLAIN, PLAIN_PORT)
 
 
-def ask(port: int, connections: int) -> tuple[float, float]:
+def ask(host: NginxHost, port: int, connections: int) -> tuple[float, float]:
     """Return requests per second and the median latency in milliseconds."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "-s", "/root/wrk.lua", f"https://127.0.0.1:{port}/v1/chat/completions"]
-    output = on_host(*command)
+    output = host.run(*command)
     requests, microseconds, median, bad = map(int, output.rsplit("RESULT", 1)[1].split())
     if bad or not requests:
         sys.exit(f"error: {bad} of {requests} requests to port {port} failed:\n{output}")
     return requests / microseconds * 1e6, median / 1000
 
 
-def compare(connections: int) -> tuple[float, float]:
+def compare(host: NginxHost, connections: int) -> tuple[float, float]:
     """Return the gateway's rate relative to plain nginx, and the latency that it adds in milliseconds."""
     rates, added = [], []
-    before = ask(PLAIN_PORT, connections)
+    before = ask(host, PLAIN_PORT, connections)
     for _round in range(ROUNDS):
-        ours = ask(GATEWAY_PORT, connections)
-        after = ask(PLAIN_PORT, connections)
+        ours = ask(host, GATEWAY_PORT, connections)
+        after = ask(host, PLAIN_PORT, connections)
         rates.append(2 * ours[0] / (before[0] + after[0]))
         added.append(ours[1] - (before[1] + after[1]) / 2)
         print(
@@ -152,13 +122,11 @@ def compare(connections: int) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print the last line."""
-    try:
-        start_gateway()
-        start_peers()
-        one, added = compare(1)
-        many, _added = compare(32)
-    finally:
-        hosts.down(HOST)
+    with nginx_host(HOST, IMAGE) as host:
+        host.apply("gateway", INPUTS)
+        start_peers(host)
+        one, added = compare(host, 1)
+        many, _added = compare(host, 32)
     print(
         f"gateway: {one:.2f}x at 1 and {many:.2f}x at 32 connections, added p50 {added:.3f} ms "
         f"(goal {GOAL_RATE}x, {GOAL_RATE}x, {GOAL_ADDED_MS} ms)"

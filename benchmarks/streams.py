@@ -14,9 +14,8 @@ import ssl
 import statistics
 import time
 
-from tools.testbed import hosts
-
-from .gateway import BACKEND_PORT, GATEWAY_PORT, HOST, KEY, on_host, start_gateway
+from .gateway import BACKEND_PORT, GATEWAY_PORT, HOST, IMAGE, INPUTS, KEY
+from .nginx_host import NginxHost, nginx_host
 
 STREAMS, DIRECT, TOKENS, BEAT_S = 200, 20, 500, 0.05
 RELOADS_AT_S = (5, 10, 15)
@@ -80,21 +79,22 @@ def lateness(moments: list[float]) -> list[float]:
     return [(offset - min(offsets)) * 1000 for offset in offsets]
 
 
-async def reload_nginx() -> None:
+async def reload_nginx(host: NginxHost) -> None:
     """Reload three times, at fixed moments."""
     start = time.monotonic()
     for moment in RELOADS_AT_S:
         await asyncio.sleep(moment - (time.monotonic() - start))
-        await asyncio.to_thread(on_host, "systemctl", "reload", "nginx")
+        await asyncio.to_thread(host.run, "systemctl", "reload", "nginx")
         print(f"reloaded after {time.monotonic() - start:.1f} s", flush=True)
 
 
-async def measure(address: str) -> int:
+async def measure(host: NginxHost) -> int:
     """Open all streams, reload, and return how many broke."""
-    context = ssl.create_default_context(cadata=on_host("cat", "/etc/llm/tls/ca.crt"))
+    address = host.run("hostname", "-I").split()[0]
+    context = ssl.create_default_context(cadata=host.run("cat", "/etc/llm/tls/ca.crt"))
     through = [read_stream(address, GATEWAY_PORT, context) for _number in range(STREAMS)]
     direct = [read_stream(address, BACKEND_PORT, None) for _number in range(DIRECT)]
-    _nothing, *streams = await asyncio.gather(reload_nginx(), *through, *direct)
+    _nothing, *streams = await asyncio.gather(reload_nginx(host), *through, *direct)
     for name, found in (("gateway", streams[:STREAMS]), ("direct", streams[STREAMS:])):
         late = [value for moments in found if moments for value in lateness(moments)]
         if late:
@@ -105,16 +105,11 @@ async def measure(address: str) -> int:
 
 def main() -> None:
     """Measure and print the last line."""
-    try:
-        start_gateway()
-        on_host("tee", "/root/standin.py", content=STANDIN)
-        unit = ["systemd-run", "--quiet", "--unit", "bench-standin", "python3", "/root/standin.py"]
-        on_host(*unit, str(BACKEND_PORT), str(TOKENS), str(BEAT_S))
-        on_host("sh", "-c", f"for i in $(seq 50); do ss -Hltn | grep -q :{BACKEND_PORT} && exit 0; sleep 0.1; done; exit 1")
-        address = on_host("hostname", "-I").split()[0]
-        broken = asyncio.run(measure(address))
-    finally:
-        hosts.down(HOST)
+    with nginx_host(HOST, IMAGE) as host:
+        host.apply("gateway", INPUTS)
+        host.run("tee", "/root/standin.py", content=STANDIN)
+        host.start("standin", BACKEND_PORT, "python3", "/root/standin.py", str(BACKEND_PORT), str(TOKENS), str(BEAT_S))
+        broken = asyncio.run(measure(host))
     print(f"streams: {broken} of {STREAMS} broken over {len(RELOADS_AT_S)} reloads (goal 0)")
 
 
