@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 CallModule = Callable[..., dict[str, Any]]
 
 
@@ -29,3 +32,10 @@ def call_module(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         return {**result, "warnings": warnings}
 
     return call
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Path]:
+    """Give a folder on another file system: every Linux has this one."""
+    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:
+        yield Path(folder)

@@ -68,9 +68,9 @@ def test_times_and_speed_of_a_stream() -> None:
         parts += [event({"content": "Paris "}), 0.05]
     answer = asked([[*parts, b"data: [DONE]\n\n"]], stream=True)
     assert answer.ttft_s is not None and 0.2 <= answer.ttft_s < 0.35
-    # No usage came: the four parts with text count, three of them after the first, in at least 0.2 s.
+    # No usage came: the four parts with text count, three of them after the first, in about 0.2 s: the first may be seen late.
     assert answer.tokens == 4
-    assert answer.tokens_per_second is not None and 7 < answer.tokens_per_second <= 15.1
+    assert answer.tokens_per_second is not None and 5 < answer.tokens_per_second < 25
     assert answer.latency_s >= 0.4
 
 

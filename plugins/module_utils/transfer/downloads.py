@@ -125,6 +125,7 @@ class Download:
 
     def begin_anew(self) -> None:
         """Forget all that has arrived."""
+        self.restarts += 1
         self.epoch += 1
         self.gaps = [(0, self.blob.size)]
         self.flights, self.pieces, self.unproven = [], {}, set()

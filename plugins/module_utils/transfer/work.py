@@ -8,28 +8,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import (
     ARRIVED,
     BUSY,
     DONE,
-    LEAST_HALF,
     NEW,
     OPENING,
     RANGES,
     READY,
     STREAM,
-    WORTH_S,
     Download,
     Flight,
     Hashing,
 )
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import try_lock
-
-# So many finished files may wait for the store, each of which keeps two files open.
-MOST_ARRIVED = 100
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.parts import fresh, gaps_between, half
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.verdicts import begin_anew, judge
 
 
 class SupersededError(Exception):
@@ -69,7 +65,7 @@ class Queue:
         """Return a part that can be asked for at once, without waiting; not one that another worker has."""
         while not self.stop.is_set() and number < self.wanted:
             with self.changed:
-                found = self._fresh()
+                found = fresh(self.downloads)
             if not isinstance(found, Download):
                 return found
             self._open(found)
@@ -78,29 +74,7 @@ class Queue:
     def _next(self, number: int) -> Flight | Download | None:
         if number >= self.wanted:
             return None
-        return self._fresh() or self._half()
-
-    def _fresh(self) -> Flight | Download | None:
-        waiting = sum(download.state == ARRIVED for download in self.downloads)
-        for download in self.downloads:
-            if download.state == NEW and waiting < MOST_ARRIVED:
-                download.state = OPENING
-                return download
-            if download.state == READY and download.gaps:
-                download.state = RANGES if download.single else OPENING
-                return download.cut()
-            if download.gaps and (download.state == RANGES or (download.state == STREAM and not download.flights)):
-                return download.cut()
-        return None
-
-    def _half(self) -> Flight | None:
-        flights = [flight for download in self.downloads if download.state == RANGES and not download.single for flight in download.flights]
-        longest = max(flights, key=lambda flight: flight.seconds_left, default=None)
-        if longest is None or longest.left < 2 * LEAST_HALF or longest.seconds_left < WORTH_S:
-            return None
-        middle, end = longest.claimed + longest.left // 2, longest.end
-        longest.end = middle
-        return longest.download.add_flight(middle, end)
+        return fresh(self.downloads) or half(self.downloads)
 
     def _open(self, download: Download) -> None:
         """Lock the file of a blob and see what an earlier run left of it. The caller has marked it as being opened."""
@@ -120,7 +94,7 @@ class Queue:
                 download.unproven = set(download.pieces)
                 download.gaps = gaps_between(download.pieces, download.blob.size)
                 if download.blob.size == 0:
-                    self._judge(download)
+                    judge(download)
             self.changed.notify_all()
 
     def opened(self, flight: Flight, etag: str) -> None:
@@ -177,7 +151,7 @@ class Queue:
             if flight.position >= flight.end:
                 download.flights.remove(flight)
             if download.single:
-                self._judge(download)
+                judge(download)
             self.changed.notify_all()
 
     def give_back(self, flight: Flight) -> None:
@@ -192,22 +166,11 @@ class Queue:
                 self.changed.notify_all()
 
     def begin_anew(self, flight: Flight, found: str) -> None:
-        """Begin a file anew, once; the second time is the end."""
+        """Begin a file anew, for the server has another state of it than it had; once, the second time is the end."""
         with self.changed:
             self._check(flight)
-            if flight.download.restarts:
-                self._remove(flight.download)
-                raise changed_twice(flight.download, found)
-            self._restart(flight.download)
-
-    def _restart(self, download: Download) -> None:
-        download.restarts += 1
-        download.begin_anew()
-        self.changed.notify_all()
-
-    def _remove(self, download: Download) -> None:
-        if download.partial:
-            download.partial.remove()
+            begin_anew(flight.download, found)
+            self.changed.notify_all()
 
     def _check(self, flight: Flight) -> None:
         if self.stop.is_set() or flight.epoch != flight.download.epoch:
@@ -234,18 +197,8 @@ class Queue:
             download.unproven.discard(piece.offset)
             hashing.frontier = piece.end
             if hashing.frontier == download.blob.size:
-                self._judge(download)
-
-    def _judge(self, download: Download) -> None:
-        wrong = download.hashing.wrong(download.blob)
-        if wrong is None:
-            download.state = ARRIVED
-            self.changed.notify_all()
-        elif download.restarts:
-            self._remove(download)
-            raise wrong_twice(download, wrong)
-        else:
-            self._restart(download)
+                judge(download)
+                self.changed.notify_all()
 
     def disproved(self, download: Download, hashing: Hashing, piece: Piece) -> None:
         """Have a piece of an earlier run fetched again, for its bytes are not what they were."""
@@ -313,30 +266,3 @@ class Queue:
         """Work with half of the workers from now on: the server says that it is too much."""
         with self.changed:
             self.ceiling = self.wanted = max(1, self.wanted // 2)
-
-
-def gaps_between(pieces: dict[int, Piece], size: int) -> list[tuple[int, int]]:
-    """Return what is missing between pieces."""
-    gaps, end = [], 0
-    for _offset, piece in sorted(pieces.items()):
-        if piece.offset > end:
-            gaps.append((end, piece.offset))
-        end = piece.end
-    return [*gaps, (end, size)] if end < size else gaps
-
-
-def changed_twice(download: Download, found: str) -> ModelError:
-    """Return the failure for a file that the server does not hold still, or does not have as the list says."""
-    return ModelError(
-        f"{download.label} should have {download.blob.size} bytes that stay the same, but it {found}, also when begun anew: "
-        f"run again when the upload there has ended, or name another revision."
-    )
-
-
-def wrong_twice(download: Download, wrong: tuple[str, str, str]) -> ModelError:
-    """Return the failure for a file that arrives, but is not the right one."""
-    kind, found, expected = wrong
-    return ModelError(
-        f"{download.label} arrived with the {kind} {found}, also when begun anew, but {expected} was expected, so it was not "
-        f"kept: the server or something between alters it; check the endpoint, or name another revision."
-    )
