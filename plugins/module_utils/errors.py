@@ -15,6 +15,7 @@ ADVICE = {
     errno.EROFS: "the file system is read-only, choose another place",
     errno.EACCES: "give the right to the user that runs this task, or set become: true",
     errno.EPERM: "give the right to the user that runs this task, or set become: true",
+    errno.EFBIG: "the file system or a limit (ulimit -f) allows no file as large, choose another volume or raise the limit",
     errno.EIO: "the medium or disk is faulty, see the kernel log",
 }
 

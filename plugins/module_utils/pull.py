@@ -24,7 +24,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import writ
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_arrived, bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing, salvage
 
 
 @dataclass
@@ -41,12 +42,12 @@ class Pull:
     digests: dict[str, Digest] = field(default_factory=dict)
     # The manifest is not in the store yet, or is another one there.
     learned: bool = False
-    # Bytes that are to be fetched; those that an earlier run fetched before it broke off do not count.
+    # Bytes that are to be fetched; what an earlier run fetched before it broke off, or is right of a damaged file, does not count.
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Count once, for fetching changes what is left."""
-        self.size = sum(blob.size - bytes_arrived(self.store, blob) for blob in _distinct(self.missing))
+        self.size = sum(bytes_missing(self.store, blob) for blob in _distinct(self.missing))
 
     @property
     def changed(self) -> bool:
@@ -72,6 +73,8 @@ class Pull:
         Call it without the store's lock: minutes may pass, and others may use the store meanwhile.
         """
         check_space(self.needs)
+        for blob in self.missing:
+            salvage(self.store, blob)
         transfer = Transfer([self._job(blob) for blob in self.missing], self.store, self.source.access, report)
         self.digests.update(transfer.run())
         if self.learned:

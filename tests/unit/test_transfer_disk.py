@@ -17,11 +17,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import A
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures, journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.landing import chunks_path, read_chunks
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, sweep, try_lock
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import repair
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, SMALL, Site, digest_of, write_site
+from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, Site, digest_of, write_site
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +91,15 @@ def test_a_run_killed_at_its_very_end_asks_for_nothing(site: Site) -> None:
     assert sorted(path.suffix for path in partial.iterdir()) == [".data", ".journal", ".lock"]
     asked = len(site.up.requests)
     assert site.fetch() == 0 and site.has_big and len(site.up.requests) == asked
+
+
+def test_a_run_that_fails_keeps_what_has_arrived_of_a_piece(site: Site) -> None:
+    site.up.faults.add("truncate:after=1000000,server=cdn,skip=2")
+    with pytest.raises(ModelError, match="too early"):
+        site.fetch(access=Access(workers=1, retries=1, timeout=1.0))
+    assert bytes_arrived(site.store, site.blob(BIG)) == 2 * CHUNK + 2 * 1_000_000
+    site.up.faults.clear()
+    assert site.fetch() == SIZE - 2 * CHUNK - 2_000_000 and site.has_big
 
 
 def test_a_torn_journal_is_believed_up_to_the_tear(site: Site) -> None:
@@ -204,66 +211,6 @@ def test_a_disk_that_cannot_be_written(site: Site, disk: Path) -> None:
     with pytest.raises(ModelError, match=r"Cannot write \S+: Read-only file system; the file system is read-only, choose another place"):
         site.fetch()
     assert site.sent == 0
-
-
-def test_pieces_are_remembered_and_mend_the_file(site: Site) -> None:
-    site.fetch(access=Access(workers=1))
-    digest = digest_of(site.data)
-    pieces = read_chunks(site.store, digest)
-    assert [(piece.offset, piece.end) for piece in pieces] == [(n * CHUNK, (n + 1) * CHUNK) for n in range(6)]
-    path = site.store.blob_path(digest)
-    layout = path.with_suffix(".link")
-    os.link(path, layout)
-    assert repair(site.job(), site.store, QUICK, site.reports.append) == 0
-    path.chmod(0o644)
-    with path.open("r+b") as stream:
-        stream.seek(CHUNK + 1)
-        stream.write(b"xx")
-        stream.truncate(SIZE - 10)
-    # The store calls it damaged, so it is looked for upstream, but only two pieces of it come.
-    assert not site.store.holds(digest, SIZE, verify=True)
-    assert repair(site.job(), site.store, QUICK, site.reports.append) == 2 * CHUNK
-    assert path.read_bytes() == site.data and path.stat().st_mode & 0o777 == 0o444 and layout.read_bytes() != site.data
-    layout.unlink()
-    assert Store(str(site.store.root)).holds(digest, SIZE)
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_damaged_file_without_pieces_is_fetched_whole(site: Site, known: bool) -> None:
-    site.fetch()
-    digest = digest_of(site.data)
-    path = site.store.blob_path(digest)
-    if known:
-        path.unlink()
-    else:
-        chunks_path(site.store, digest).write_text("{")
-        path.chmod(0o644)
-        os.truncate(path, 5)
-    assert repair(site.job(), site.store, QUICK, site.reports.append) == SIZE
-    assert path.read_bytes() == site.data
-
-
-def test_a_damaged_small_file(site: Site) -> None:
-    site.fetch(SMALL)
-    path = site.store.git_path(site.blob(SMALL).git_sha1)
-    path.chmod(0o644)
-    path.write_text("{}")
-    assert site.store.git_digest(site.blob(SMALL).git_sha1, 23) is None
-    assert repair(site.job(SMALL), site.store, QUICK, site.reports.append) == 23
-    assert path.read_bytes() == site.content(SMALL)
-
-
-def test_a_repair_does_not_disturb_a_run(site: Site) -> None:
-    site.fetch()
-    path = site.store.blob_path(digest_of(site.data))
-    path.chmod(0o644)
-    os.truncate(path, 5)
-    held = try_lock(site.store, site.blob(BIG))
-    assert held
-    with pytest.raises(ModelError, match="another run fetches it just now"):
-        repair(site.job(), site.store, QUICK, site.reports.append)
-    held.close()
-    path.unlink()
 
 
 def test_old_remains_are_swept_and_those_in_use_are_not(site: Site) -> None:

@@ -30,6 +30,8 @@ CONNECT_S = 15.0
 # An idle connection of that age may have been closed by a firewall that tells nobody.
 IDLE_S = 30.0
 MOST_IDLE = 64
+# What OpenSSL says of a certificate that is not valid yet, or no more.
+DATED = frozenset({9, 10})
 
 
 class _Socket(io.RawIOBase):
@@ -88,6 +90,12 @@ class Connection:
         try:
             self._sock = trust.context.wrap_socket(self._sock, server_hostname=address.host)
         except ssl.SSLCertVerificationError as exc:
+            if exc.verify_code in DATED:
+                raise ModelError(
+                    f"The certificate of {address.authority} is not trusted ({shown(exc.verify_message)}), and this host's clock says "
+                    f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC: "
+                    f"set the clock if that is wrong, else have the certificate renewed."
+                ) from None
             raise ModelError(
                 f"The certificate of {address.authority} is not trusted ({shown(exc.verify_message)}), but one that {trust} "
                 f"vouches for was expected: give the certificate authority as ca_path, or correct the address."

@@ -99,8 +99,6 @@ class Download:
         self.hashing = Hashing(job.blob)
         self.etag = ""
         self.way = Way(job)
-        # Fetched even if the store has something under that digest, which then is not right.
-        self.forced = False
         # What the store had already.
         self.stored: Digest | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -45,16 +45,13 @@ def fetch(jobs: Sequence[Job], store: Store, access: Access, report: Callable[[s
 class Transfer:
     """One call of ``fetch``, for those who want to know more than the result."""
 
-    def __init__(
-        self, jobs: Sequence[Job], store: Store, access: Access, report: Callable[[str], None], *, forced: Collection[str] = ()
-    ) -> None:
-        """Take the work; the names in ``forced`` are fetched though the store has something under their digest."""
+    def __init__(self, jobs: Sequence[Job], store: Store, access: Access, report: Callable[[str], None]) -> None:
+        """Take the work."""
         self._jobs, self.store, self.access, self.report = list(jobs), store, access, report
         by_content: dict[str, Download] = {}
         for job in self._jobs:
             _check(job.blob)
-            download = by_content.setdefault(blob_id(job.blob), Download(job))
-            download.forced = download.forced or job.blob.name in forced
+            by_content.setdefault(blob_id(job.blob), Download(job))
         self._by_content = by_content
         self.received = 0
         self._arrived_before = 0
@@ -68,8 +65,6 @@ class Transfer:
 
     def _is_stored(self, download: Download) -> bool:
         blob = download.blob
-        if download.forced:
-            return False
         if blob.sha256:
             found = blob.sha256 if self.store.holds(blob.sha256, blob.size) else None
         else:

@@ -73,7 +73,7 @@ def land(store: Store, downloads: Iterable[Download]) -> None:
 def _lay(store: Store, download: Download) -> Path:
     blob, digest = download.blob, download.digest
     final = store.blob_path(digest)
-    if download.partial and (download.forced or not store.holds(digest, blob.size)):
+    if download.partial and not store.holds(digest, blob.size):
         final.parent.mkdir(parents=True, exist_ok=True)
         download.partial.path.replace(final)
         store.stamps.hold(str(final), Memory(Stamp.of(str(final)), digest, {}))
@@ -101,5 +101,6 @@ def write_chunks(store: Store, digest: Digest, size: int, pieces: Iterable[Piece
 def read_chunks(store: Store, digest: Digest) -> list[Piece]:
     """Return the pieces of a blob; none where they are not known."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        return [Piece(*fields) for fields in json.loads(chunks_path(store, digest).read_text(encoding="utf-8"))["pieces"]]
+        listed = json.loads(chunks_path(store, digest).read_text(encoding="utf-8"))["pieces"]
+        return [Piece(int(offset), int(size), str(found)) for offset, size, found in listed if offset >= 0 and size > 0]
     return []

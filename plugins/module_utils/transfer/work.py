@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import (
     ARRIVED,
@@ -153,6 +155,13 @@ class Queue:
             if download.single:
                 judge(download)
             self.changed.notify_all()
+
+    def keep(self, flight: Flight) -> None:
+        """Note what a worker that ends early has brought of a piece, so that the next run need not bring it again."""
+        download = flight.download
+        with self.changed, suppress(ModelError):
+            if download.partial and not download.single and flight.epoch == download.epoch and flight.position > flight.start:
+                download.partial.note(flight.take_piece())
 
     def give_back(self, flight: Flight) -> None:
         """Let somebody else bring what is left of a flight."""

@@ -96,6 +96,8 @@ class Worker(threading.Thread):
                 self._try(flight)
         except SupersededError:
             pass
+        finally:
+            self.queue.keep(flight)
 
     def _try(self, flight: Flight) -> None:
         try:

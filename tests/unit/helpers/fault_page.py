@@ -1,0 +1,77 @@
+"""The tables of faults in docs/transfers.md, which the tests take at their word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.unit.helpers.site import CHUNK, MIB, ROOT, SIZE
+
+PAGE = ROOT / "docs" / "transfers.md"
+HEAD = "| what happens | what you see | what is fetched again |"
+WORKERS = 3
+# What the words of the last column allow, in bytes, for the file of the tests: six pieces over three connections.
+AGAIN = {
+    "nothing": 0,
+    # For each connection: what a worker has read and not written yet, and what the sockets hold, which may be a piece that was asked for.
+    "what was on the wire": WORKERS * (MIB // 2 + CHUNK),
+    "the pieces that are wrong": CHUNK,
+    "a piece for each connection": WORKERS * (CHUNK + MIB),
+    "what arrived in the last two seconds": 2 * SIZE // 3,
+    "what had arrived of the file": SIZE,
+    "the whole file": SIZE,
+    "the whole file, twice": 2 * SIZE,
+}
+# The faults that tests make happen: each adds its own when it is loaded.
+TESTED: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault, with what is said and fetched again then."""
+
+    fault: str
+    seen: str
+    again: int
+
+    @property
+    def sentences(self) -> list[str]:
+        """Return what is quoted, as regular expressions."""
+        return [re.escape(quoted).replace(r"\.\.\.", ".+") for quoted in re.findall(r"`([^`]+)`", self.seen)]
+
+    def is_told_by(self, result: Mapping[str, Any]) -> bool:
+        """Tell whether a module's result says what the page says; where that is nothing, it must say nothing."""
+        said = [result["msg"]] if "msg" in result else [warning.replace("\n", " ") for warning in result["warnings"]]
+        if not self.sentences:
+            return self.seen == "nothing" and said == []
+        return any(all(re.search(sentence + "$", each) for sentence in self.sentences) for each in said)
+
+
+@cache
+def rows() -> dict[str, Row]:
+    """Return the rows of all tables of faults by what happens."""
+    found: list[Row] = []
+    inside = False
+    for line in PAGE.read_text().splitlines():
+        inside = line == HEAD or (inside and line.startswith("|"))
+        if inside and line != HEAD and not line.startswith("|-"):
+            fault, seen, again = (cell.strip() for cell in line.strip("|").split(" | "))
+            found.append(Row(fault, seen, AGAIN[again]))
+    assert len({row.fault for row in found}) == len(found)
+    return {row.fault: row for row in found}
+
+
+def row_of(fault: str) -> Row:
+    """Return a row, and note that a test makes it happen."""
+    TESTED.add(fault)
+    return rows()[fault]
+
+
+def happens(fault: str) -> Callable[[Any], Any]:
+    """Give a test its ``row``."""
+    return pytest.mark.parametrize("row", [row_of(fault)], ids=[fault])

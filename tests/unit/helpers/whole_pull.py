@@ -1,0 +1,128 @@
+"""A whole pull by the module ``hub_model``, in this process or in one that can be killed, and what must hold after each."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import read_journal
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived
+from ansible_collections.onprem.llm.plugins.modules import hub_model
+from tests.standin_upstream import Upstream
+from tests.unit.helpers.fault_page import WORKERS
+from tests.unit.helpers.site import BIG, REPO, SIZE, digest_of, git_of
+
+RUN = """
+import json, sys
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.onprem.llm.plugins.modules import hub_model
+with patch_module_args(json.loads(sys.argv[1])):
+    hub_model.main()
+"""
+TOTAL = SIZE + 23
+
+
+@dataclass
+class WholePull:
+    """One repository, pulled into one store and laid out in one cache."""
+
+    call_module: Callable[..., dict[str, Any]]
+    up: Upstream
+    folder: Path
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def store(self) -> Store:
+        """Return the store as a new run sees it."""
+        return Store(str(self.folder / "store"))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Return what the module is told."""
+        return {
+            "source": f"hf:{REPO}",
+            "endpoint": self.up.hub_url,
+            "store": str(self.folder / "store"),
+            "cache_dir": str(self.folder / "hub"),
+            "workers": WORKERS,
+            "retries": 1,
+            "timeout": 1,
+        }
+
+    def run(self, *, check: bool = False, **changes: Any) -> dict[str, Any]:
+        """Pull; nothing wrong may be there afterwards, and all of it where the module says so."""
+        result = self.call_module(hub_model, {**self.params, **changes}, check=check)
+        self.check(laid_out="msg" not in result and not check)
+        return result
+
+    def process(self, *before: str, **changes: Any) -> subprocess.Popen[str]:
+        """Pull in a process of its own."""
+        command = [*before, sys.executable, "-c", RUN, json.dumps({**self.params, **changes})]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @property
+    def sent(self) -> int:
+        """Return the bytes of files that left the server; lists and redirects do not count."""
+        return sum(seen.sent for seen in self.up.requests if seen.path.startswith(("/lfs/", f"/{REPO}/")) and seen.status in {200, 206})
+
+    @property
+    def data(self) -> bytes:
+        """Return the big file as it is upstream."""
+        return self.up.snapshot(REPO).entries[BIG].file.read_bytes()
+
+    @property
+    def big(self) -> RemoteBlob:
+        """Return the big file as the list of the repository has it."""
+        return RemoteBlob(BIG, SIZE, Digest(self.up.snapshot(REPO).entries[BIG].sha256))
+
+    @property
+    def unfinished(self) -> Path:
+        """Return the unfinished file."""
+        return self.folder / "store" / "partial" / f"{self.big.sha256}.data"
+
+    @property
+    def journal(self) -> Path:
+        """Return its journal."""
+        return self.unfinished.with_suffix(".journal")
+
+    @property
+    def pieces(self) -> int:
+        """Return how many pieces the journal knows."""
+        return len(read_journal(self.journal).pieces)
+
+    @property
+    def arrived(self) -> int:
+        """Return the bytes of these."""
+        return bytes_arrived(self.store, self.big)
+
+    def check(self, *, laid_out: bool) -> None:
+        """Check every file of the store and of the cache by its name, and that the branch names the model when all of it is there."""
+        check_named(self.folder / "store" / "blobs" / "sha256", self.folder / "store" / "blobs" / "git", self.cache / "blobs")
+        snapshots = {path: path.read_bytes() for path in self.cache.glob("snapshots/*/*")}
+        there = self.up.snapshot(REPO).entries
+        for path, content in snapshots.items():
+            assert content == there[path.name].file.read_bytes()
+        complete = {path.name for path in snapshots} == set(there)
+        assert complete or not (laid_out or (self.cache / "refs" / "main").exists())
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of the repository in the cache."""
+        return self.folder / "hub" / f"models--{REPO.replace('/', '--')}"
+
+
+def check_named(*folders: Path) -> None:
+    """Check that files hash to their names, by sha256 or as git does it."""
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        assert path.name in {digest_of(data), git_of(data)}, f"{path} is wrong"
