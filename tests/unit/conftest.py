@@ -13,6 +13,11 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
+from tests.standin_upstream import Upstream
+from tests.unit.helpers.site import write_site
+from tests.unit.helpers.whole_pull import WholePull
+
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 CallModule = Callable[..., dict[str, Any]]
 
@@ -39,3 +44,19 @@ def elsewhere() -> Iterator[Path]:
     """Give a folder on another file system: every Linux has this one."""
     with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as folder:
         yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def pulled_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder for the stand-in of the hubs, with one big file; nobody may change it."""
+    root = tmp_path_factory.mktemp("site")
+    write_site(root)
+    return root
+
+
+@pytest.fixture
+def pull(call_module: CallModule, pulled_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholePull]:
+    """Give a pull from the stand-in, which does not wait long between attempts."""
+    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
+    with Upstream(pulled_site) as up:
+        yield WholePull(call_module, up, tmp_path)

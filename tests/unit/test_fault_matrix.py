@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
 from ansible_collections.onprem.llm.plugins.modules import ollama_model
 from tests.standin_upstream import Upstream, add_ollama_model
 from tests.unit.helpers.fault_page import Row, happens, row_of
 from tests.unit.helpers.gguf_writer import gguf_bytes
-from tests.unit.helpers.site import digest_of, write_site
+from tests.unit.helpers.site import digest_of
 from tests.unit.helpers.standin_endpoint import Authority
 from tests.unit.helpers.whole_pull import TOTAL, WholePull
 
 Call = Callable[..., dict[str, Any]]
 # Bytes that are asked for to learn why a way leads nowhere, one each time.
 PROBES = 8
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("site")
-    write_site(root)
-    return root
-
-
-@pytest.fixture
-def pull(call_module: Call, content: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholePull]:
-    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
-    with Upstream(content) as up:
-        yield WholePull(call_module, up, tmp_path)
 
 
 # The big file comes from the second server; what happens later happens after two of its six pieces.
@@ -115,10 +100,12 @@ def test_a_token_of_the_registry(call_module: Call, tmp_path: Path, row: Row) ->
 
 @pytest.mark.parametrize(("first_day", "last_day"), [(1, 2), (-2, -1)])
 @happens("the server's certificate is not valid yet, or no more")
-def test_a_certificate_at_the_wrong_time(call_module: Call, content: Path, tmp_path: Path, row: Row, first_day: int, last_day: int) -> None:
+def test_a_certificate_at_the_wrong_time(
+    call_module: Call, pulled_site: Path, tmp_path: Path, row: Row, first_day: int, last_day: int
+) -> None:
     authority = Authority.make(tmp_path, "private")
     authority.context(first_day=first_day, last_day=last_day)
-    with Upstream(content, tls_cert=str(next(tmp_path.glob("server-*.pem")))) as up:
+    with Upstream(pulled_site, tls_cert=str(next(tmp_path.glob("server-*.pem")))) as up:
         pull = WholePull(call_module, up, tmp_path)
         result = pull.run(ca_path=str(authority.file))
         assert row.is_told_by(result) and pull.sent == row.again, result

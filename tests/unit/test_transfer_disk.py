@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -166,51 +165,6 @@ def test_a_journal_of_another_content_is_not_used(site: Site) -> None:
     text[0] = journal.sealed(b'{"content": "other 5"}')
     journal_of(site).write_bytes(b"".join(text))
     assert site.fetch() == SIZE and site.has_big
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a small file system."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("mounting a file system takes root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk(site: Site, disk: Path) -> None:
-    site.store = Store(str(disk / "store"))
-    with pytest.raises(ModelError, match=r"Cannot write \S+\.data: No space left on device; free space there or choose another volume\."):
-        site.fetch()
-    there = bytes_arrived(site.store, site.blob(BIG))
-    assert there >= CHUNK and not site.has_big
-    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-    assert site.fetch() == SIZE - there and site.has_big
-
-
-def test_a_limit_of_the_size_of_files(site: Site) -> None:
-    """The same without root: the kernel refuses to write behind an offset."""
-    process = subprocess.run(
-        ["bash", "-c", 'ulimit -f 10240; exec "$@"', "-", *site.process_arguments()],
-        input=site.told(),
-        text=True,
-        capture_output=True,
-        env=site.environment(),
-        check=False,
-        timeout=20,
-    )
-    assert process.returncode == 1 and "Cannot write " in process.stderr and "Traceback" not in process.stderr
-    assert site.fetch() <= SIZE and site.has_big
-
-
-def test_a_disk_that_cannot_be_written(site: Site, disk: Path) -> None:
-    site.store = Store(str(disk / "store"))
-    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with pytest.raises(ModelError, match=r"Cannot write \S+: Read-only file system; the file system is read-only, choose another place"):
-        site.fetch()
-    assert site.sent == 0
 
 
 def test_old_remains_are_swept_and_those_in_use_are_not(site: Site) -> None:

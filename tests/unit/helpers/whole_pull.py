@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived
 from ansible_collections.onprem.llm.plugins.modules import hub_model
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.fault_page import WORKERS
+from tests.unit.helpers.fault_page import WORKERS, Row
 from tests.unit.helpers.site import BIG, REPO, SIZE, digest_of, git_of
 
 RUN = """
@@ -38,7 +40,7 @@ class WholePull:
     call_module: Callable[..., dict[str, Any]]
     up: Upstream
     folder: Path
-    results: list[dict[str, Any]] = field(default_factory=list)
+    cache_dir: str = "hub"
 
     @property
     def store(self) -> Store:
@@ -52,7 +54,7 @@ class WholePull:
             "source": f"hf:{REPO}",
             "endpoint": self.up.hub_url,
             "store": str(self.folder / "store"),
-            "cache_dir": str(self.folder / "hub"),
+            "cache_dir": str(self.folder / self.cache_dir),
             "workers": WORKERS,
             "retries": 1,
             "timeout": 1,
@@ -61,7 +63,8 @@ class WholePull:
     def run(self, *, check: bool = False, **changes: Any) -> dict[str, Any]:
         """Pull; nothing wrong may be there afterwards, and all of it where the module says so."""
         result = self.call_module(hub_model, {**self.params, **changes}, check=check)
-        self.check(laid_out="msg" not in result and not check)
+        if not check:
+            self.check(laid_out="msg" not in result)
         return result
 
     def process(self, *before: str, **changes: Any) -> subprocess.Popen[str]:
@@ -84,6 +87,11 @@ class WholePull:
     def big(self) -> RemoteBlob:
         """Return the big file as the list of the repository has it."""
         return RemoteBlob(BIG, SIZE, Digest(self.up.snapshot(REPO).entries[BIG].sha256))
+
+    @property
+    def stored(self) -> Path:
+        """Return where it is in the store, once it is there."""
+        return self.store.blob_path(digest_of(self.data))
 
     @property
     def unfinished(self) -> Path:
@@ -118,7 +126,7 @@ class WholePull:
     @property
     def cache(self) -> Path:
         """Return the folder of the repository in the cache."""
-        return self.folder / "hub" / f"models--{REPO.replace('/', '--')}"
+        return self.folder / self.cache_dir / f"models--{REPO.replace('/', '--')}"
 
 
 def check_named(*folders: Path) -> None:
@@ -126,3 +134,28 @@ def check_named(*folders: Path) -> None:
     for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
         data = path.read_bytes()
         assert path.name in {digest_of(data), git_of(data)}, f"{path} is wrong"
+
+
+def goes_on(pull: WholePull, row: Row, **changes: Any) -> dict[str, Any]:
+    """Pull again: check mode says how much, the row what is told, and the server how many bytes came in all."""
+    checked = pull.run(check=True, **changes)
+    result = pull.run(**changes)
+    assert row.is_told_by(result), result
+    assert result["bytes_fetched"] == checked["bytes_fetched"]
+    assert pull.sent - TOTAL <= row.again
+    return result
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that must happen soon."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """Kill a process with the signal that nobody can catch."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert process.returncode == -signal.SIGKILL

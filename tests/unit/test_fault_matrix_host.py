@@ -1,0 +1,173 @@
+"""What goes wrong on the host during a whole pull: what docs/transfers.md says is seen and fetched again, and nothing wrong is laid out."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.module_utils.transfer import journal
+from tests.unit.helpers.fault_page import Row, happens
+from tests.unit.helpers.site import CHUNK, SIZE
+from tests.unit.helpers.small_disk import small_disk
+from tests.unit.helpers.whole_pull import TOTAL, WholePull, goes_on, kill, until
+
+Call = Callable[..., dict[str, Any]]
+
+
+def break_off(pull: WholePull) -> None:
+    """Leave a pull of which four pieces have arrived."""
+    pull.up.faults.add("status:code=404,server=cdn,skip=4")
+    assert "not there" in pull.run(workers=1)["msg"]
+    pull.up.faults.clear()
+    assert pull.arrived == 4 * CHUNK
+
+
+@happens("a power cut")
+def test_a_power_cut(pull: WholePull, row: Row, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Stands for one: what the journal does not call synced is gone, and the machine was started anew."""
+    process = pull.process(rate_limit="8M")
+    until(lambda: pull.journal.exists() and b'"synced"' in pull.journal.read_bytes())
+    synced = pull.arrived
+    until(lambda: pull.arrived > synced)
+    kill(process)
+    (tmp_path / "boot").write_text("another")
+    monkeypatch.setattr(journal, "BOOT_ID", tmp_path / "boot")
+    assert CHUNK <= pull.arrived <= synced
+    with pull.unfinished.open("r+b") as stream:
+        for offset in {n * CHUNK for n in range(6)} - set(journal.read_journal(pull.journal).pieces):
+            stream.seek(offset)
+            stream.write(bytes(CHUNK))
+    goes_on(pull, row)
+
+
+def tear_journal(pull: WholePull) -> None:
+    pull.journal.write_bytes(pull.journal.read_bytes()[:-70])
+
+
+def tear_piece(pull: WholePull) -> None:
+    os.truncate(pull.unfinished, 4 * CHUNK - 5000)
+    os.truncate(pull.unfinished, SIZE)
+
+
+def flip(path: Path, offset: int) -> None:
+    """Flip a bit as a disk does: the time of the file stays."""
+    mode, times = path.stat().st_mode, path.stat()
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 1]))
+    path.chmod(mode)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+@happens("the end of the journal is torn")
+def test_a_torn_journal(pull: WholePull, row: Row) -> None:
+    break_off(pull)
+    tear_journal(pull)
+    goes_on(pull, row)
+
+
+@happens("the last piece is torn")
+def test_a_torn_piece(pull: WholePull, row: Row) -> None:
+    break_off(pull)
+    tear_piece(pull)
+    pull.run()
+    assert pull.sent == TOTAL + row.again
+
+
+@happens("a byte of an unfinished file is flipped")
+def test_a_flipped_byte_of_an_unfinished_file(pull: WholePull, row: Row) -> None:
+    break_off(pull)
+    flip(pull.unfinished, CHUNK + 12345)
+    assert row.is_told_by(pull.run())
+    assert pull.sent == TOTAL + row.again
+
+
+@happens("a byte of a stored file is flipped")
+def test_a_flipped_byte_of_a_stored_file(pull: WholePull, row: Row) -> None:
+    pull.run()
+    flip(pull.stored, CHUNK + 12345)
+    result = goes_on(pull, row, verify_days=0)
+    assert result["bytes_fetched"] == row.again and not pull.run(verify_days=0)["changed"]
+
+
+@happens("a stored file is cut short")
+def test_a_stored_file_that_is_cut_short(pull: WholePull, row: Row) -> None:
+    pull.run()
+    pull.stored.chmod(0o644)
+    os.truncate(pull.stored, SIZE - 1)
+    result = goes_on(pull, row)
+    assert result["bytes_fetched"] == row.again and not pull.run()["changed"]
+
+
+@happens("the disk is too small")
+def test_a_small_disk(pull: WholePull, row: Row) -> None:
+    with small_disk(pull.folder / "disk", "20m") as disk:
+        pull.folder = disk.folder
+        for check in (True, False):
+            assert row.is_told_by(pull.run(check=check))
+        assert pull.sent == row.again
+        disk.remount("size=64m")
+        pull.run()
+
+
+@happens("the disk fills up meanwhile")
+def test_a_disk_that_fills_up(pull: WholePull, row: Row) -> None:
+    with small_disk(pull.folder / "disk", "64m") as disk:
+        pull.folder = disk.folder
+        process = pull.process(rate_limit="16M")
+        until(lambda: pull.pieces >= 2)
+        filler = disk.fill()
+        assert row.is_told_by(json.loads(process.communicate(timeout=20)[0]))
+        pull.check(laid_out=False)
+        filler.unlink()
+        assert pull.arrived >= 2 * CHUNK and pull.run()
+        assert pull.sent - TOTAL <= row.again
+
+
+@happens("the disk is read-only")
+def test_a_disk_that_cannot_be_written(pull: WholePull, row: Row) -> None:
+    with small_disk(pull.folder / "disk", "64m") as disk:
+        pull.folder = disk.folder
+        disk.remount("ro")
+        assert row.is_told_by(pull.run())
+        assert pull.sent == row.again
+        disk.remount("rw")
+        pull.run()
+
+
+@happens("the file system takes no file as large")
+def test_a_limit_of_the_size_of_files(pull: WholePull, row: Row) -> None:
+    process = pull.process("bash", "-c", 'ulimit -f 10240; exec "$@"', "-")
+    assert row.is_told_by(json.loads(process.communicate(timeout=20)[0]))
+    pull.check(laid_out=False)
+    pull.run()
+    assert pull.sent - TOTAL <= row.again
+
+
+@happens("two pulls at once")
+def test_two_pulls_at_once(pull: WholePull, row: Row) -> None:
+    processes = [pull.process() for _each in range(2)]
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    pull.check(laid_out=True)
+    assert all(row.is_told_by({"warnings": [], **result}) for result in results)
+    assert sum(result["bytes_fetched"] for result in results) == pull.sent == TOTAL + row.again
+
+
+@happens("the clock jumps")
+def test_a_clock_that_jumps(pull: WholePull, row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a stand-in for the clock, which is the whole machine's: it goes back ten years and forth again whenever it is read."""
+    break_off(pull)
+    now, years = time.time(), itertools.cycle([-10, 0, 10, 5])
+    monkeypatch.setattr("time.time", lambda: now + next(years) * 365 * 86400)
+    goes_on(pull, row)
+    assert not pull.run(verify_days=1)["changed"] and pull.sent == TOTAL
