@@ -19,8 +19,8 @@ from .testbed import engine, images, inputs
 from .testbed.shell import CACHE, ROOT, main_guard
 
 JUNIT = CACHE / "junit"
-SCENARIOS = ("default", "ollama", "gateway", "engines", "vllm")
-VLLM_SCENARIOS = ("vllm", "engines")
+SCENARIOS = ("default", "ollama", "gateway", "mirror", "engines", "vllm")
+VLLM_SCENARIOS = ("vllm", "engines", "mirror")
 LINTERS = (
     ("ruff check", "--quiet", "."),
     ("ruff format", "--check", "--quiet", "."),

@@ -15,6 +15,10 @@ options:
     description: File on the managed host with further certificate authorities to trust (PEM), beside those of the system.
     type: path
     default: ''
+  ca_content:
+    description: More of them, as text.
+    type: str
+    default: ''
   workers:
     description: Connections at most, from 1 to 64. V(0) takes as many as pay off.
     type: int

@@ -20,7 +20,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.models import VLLM_PORT
 OLLAMA_PORT = 11434
 OPEN: Mapping[str, Any] = MappingProxyType({"source": "open"})
 # What is said of all models at once: how they come, and what becomes of a branch or tag that moved.
-ALIKE = ("check_upstream", "verify_days", "workers", "rate_limit")
+ALIKE = ("check_upstream", "verify_days", "workers", "rate_limit", "ca_content")
 OLLAMA_KEYS = ("name", "state", "source", "sha256", "template", "system", "license")
 
 

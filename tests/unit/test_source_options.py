@@ -18,13 +18,21 @@ DEFAULTS = {name: option["default"] for name, option in SOURCE_SPEC.items()}
 def test_what_is_not_said() -> None:
     assert access_of(DEFAULTS) == Access()
     # A parameter of the type path is None where it was not given, as one from a variable may be.
-    assert access_of({**DEFAULTS, "endpoint": None, "token": None, "ca_path": None, "rate_limit": None}) == Access()
+    assert access_of({**DEFAULTS, "endpoint": None, "token": None, "ca_path": None, "ca_content": None, "rate_limit": None}) == Access()
 
 
 def test_what_is_said() -> None:
-    params = {"endpoint": "https://mirror/hf/", "token": "hf_x", "ca_path": "/etc/ca.pem", "workers": 4, "retries": 0, "timeout": 5}
+    params = {
+        "endpoint": "https://mirror/hf/",
+        "token": "hf_x",
+        "ca_path": "/etc/ca.pem",
+        "ca_content": " pem\n",
+        "workers": 4,
+        "retries": 0,
+        "timeout": 5,
+    }
     found = access_of({**params, "rate_limit": "1.5M"})
-    assert found == Access("https://mirror/hf", "hf_x", "/etc/ca.pem", 4, 1572864, 0, 5.0) and "hf_x" not in repr(found)
+    assert found == Access("https://mirror/hf", "hf_x", "/etc/ca.pem", "pem", 4, 1572864, 0, 5.0) and "hf_x" not in repr(found)
 
 
 @pytest.mark.parametrize(("text", "rate"), [("", 0), ("0", 0), ("1024", 1024), ("50M", 50 << 20), ("2g", 2 << 30), ("10KB", 10240)])

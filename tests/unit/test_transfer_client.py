@@ -156,7 +156,9 @@ def test_a_private_authority(authority: Authority, tmp_path: Path) -> None:
     with Upstream(tmp_path, tls_cert=pair_of(authority)) as secured, Upstream(tmp_path) as plain:
         secured.replies["/x"] = (200, {}, b"hello")
         trusting = Access(retries=0, timeout=2.0, ca_file=str(authority.file))
-        assert get(f"{secured.hub_url}/x", {}, trusting, LIMIT).body == b"hello"
+        as_text = Access(retries=0, timeout=2.0, ca_content=authority.file.read_text())
+        for known in (trusting, as_text):
+            assert get(f"{secured.hub_url}/x", {}, known, LIMIT).body == b"hello"
         with pytest.raises(ModelError, match=r"certificate of 127.0.0.1:\d+ is not trusted .* give the certificate authority as ca_path"):
             get(f"{secured.hub_url}/x", {}, QUICK, LIMIT)
         with pytest.raises(ModelError, match="TLS could not be agreed on"):
@@ -167,6 +169,8 @@ def test_a_private_authority(authority: Authority, tmp_path: Path) -> None:
         (tmp_path / "none.pem").write_text("no certificate")
         with pytest.raises(ModelError, match="ca_path must name a file with certificates"):
             get(f"{secured.hub_url}/x", {}, Access(ca_file=str(tmp_path / "none.pem")), LIMIT)
+        with pytest.raises(ModelError, match="ca_content must hold certificates"):
+            get(f"{secured.hub_url}/x", {}, Access(ca_content="no certificate"), LIMIT)
 
 
 def test_through_a_proxy(up: Upstream, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ class Access:
     token: str = field(default="", repr=False)
     # PEM file with more authorities to trust.
     ca_file: str = ""
+    # More of them, as text.
+    ca_content: str = field(default="", repr=False)
     # Connections at most; 0: as many as pay off.
     workers: int = 0
     # Bytes per second at most, all connections together; 0: no limit.

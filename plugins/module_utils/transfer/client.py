@@ -100,7 +100,7 @@ class Client:
     def __init__(self, access: Access) -> None:
         self.access = access
         self.pool = Pool()
-        self.trust = Trust(access.ca_file)
+        self.trust = Trust(access.ca_file, access.ca_content)
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._stopped = False
 

@@ -148,10 +148,10 @@ class Connection:
 
 
 class Trust:
-    """The certificate authorities that are believed: the system's, and those of one more file."""
+    """The certificate authorities that are believed: the system's, and those that were given as a file and as text."""
 
-    def __init__(self, ca_file: str) -> None:
-        self._ca_file = ca_file
+    def __init__(self, ca_file: str = "", ca_content: str = "") -> None:
+        self._ca_file, self._ca_content = ca_file, ca_content
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
@@ -162,21 +162,24 @@ class Trust:
             if self._context is None:
                 self._context = ssl.create_default_context()
                 if self._ca_file:
-                    self._add(self._context)
+                    self._add(self._context, "ca_path", self._ca_file, cafile=self._ca_file)
+                if self._ca_content:
+                    self._add(self._context, "ca_content", "the text that was given", cadata=self._ca_content)
             return self._context
 
-    def _add(self, context: ssl.SSLContext) -> None:
+    @staticmethod
+    def _add(context: ssl.SSLContext, option: str, called: str, **authorities: str) -> None:
         try:
-            context.load_verify_locations(cafile=self._ca_file)
+            context.load_verify_locations(**authorities)
         except (OSError, ssl.SSLError) as exc:
             said = getattr(exc, "strerror", None) or "it holds no certificate"
-            raise ModelError(
-                f"ca_path must name a file with certificates (PEM), but {self._ca_file} is none: {said}; correct it."
-            ) from None
+            must = "name a file with" if option == "ca_path" else "hold"
+            raise ModelError(f"{option} must {must} certificates (PEM), but {called} is none: {said}; correct it.") from None
 
     def __str__(self) -> str:
         """Return who is trusted."""
-        return f"the system or {self._ca_file}" if self._ca_file else "the system's trust store"
+        given = [self._ca_file, "ca_content" if self._ca_content else ""]
+        return " or ".join(["the system", *filter(None, given)]) if any(given) else "the system's trust store"
 
 
 class Pool:
