@@ -37,7 +37,10 @@ from wheel_writer import write_wheel
 CHATML = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n"
 TEXTS = {"template": CHATML, "params": '{"stop":["<|im_start|>","<|im_end|>"],"temperature":0}', "license": "Apache-2.0"}
 write_wheel(Path("/srv/media/wheels"), "mirror-hello", "1.0")
-add_ollama_model(Path("/srv/upstream"), "capital:1", Path("/srv/in/SmolLM2-135M-Instruct.Q4_1.gguf"), texts=TEXTS)
+gguf = Path("/srv/in/SmolLM2-135M-Instruct.Q4_1.gguf")
+add_ollama_model(Path("/srv/upstream"), "capital:1", gguf, texts=TEXTS)
+# Another file, and the same to llama-server.
+add_ollama_model(Path("/srv/upstream"), "capital:2", gguf.read_bytes() + bytes(64), texts=TEXTS)
 END
 
 cd /srv/media

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
-from molecule_client import ROOT, changed, playbook
+from molecule_client import ROOT, playbook
 from testinfra.host import Host
 
 SCENARIO = ROOT / "molecule" / "mirror"
@@ -23,6 +26,7 @@ URL: str = INPUTS["all"]["llm_mirror_url"]
 ADDRESS = URL.removeprefix("https://")
 REPO, FOLDER = "HuggingFaceTB/SmolLM2-135M-Instruct", "/srv/in/SmolLM2-135M-Instruct"
 CAS = "/etc/ssl/certs/ca-certificates.crt"
+ROOT_OF_TREE = "/srv/llm-mirror"
 LOG = "/var/log/nginx/llm-mirror.access.log"
 # nginx writes its log once a second.
 LOG_DELAY_S = 1.3
@@ -61,6 +65,17 @@ class Mirror:
 
     host: Host
 
+    @property
+    def open_address(self) -> str:
+        """Return the address in the network that leads out."""
+        return self.host.check_output("ip -4 -brief address show scope global").split()[2].partition("/")[0]
+
+    def lines(self, section: str) -> list[str]:
+        """Return the lines that the page for people has for copying, in one of its sections."""
+        text = self.host.file(f"{ROOT_OF_TREE}/www/index.html").content_string
+        body = text.partition(f'<section id="{section}">')[2].partition("</section>")[0]
+        return [html.unescape(line) for line in re.findall(r"<pre>(.*?)</pre>", body)]
+
     @contextmanager
     def watched(self) -> Iterator[Log]:
         """Collect what is asked of the mirror within the block."""
@@ -86,6 +101,10 @@ class Client:
         assert (done.rc != 0) is fails, done.stdout
         return str(done.stdout)
 
+    def type(self, line: str, *more: str, **environment: str) -> str:
+        """Run a line that a person has copied, with words after it."""
+        return self.run("bash", "-ec", " ".join([line, *map(shlex.quote, more)]), **environment)
+
     def json(self, *command: str) -> Any:
         """Run a command that speaks JSON."""
         return json.loads(self.run(*command))
@@ -109,13 +128,13 @@ def client() -> Client:
     return Client(testinfra.get_host(f"docker://{CLIENT}"))
 
 
-def converge(*arguments: str, **inputs: Any) -> str:
-    """Run the whole of the scenario with other inputs; return what the play said."""
-    run = playbook(str(SCENARIO / "converge.yml"), "--extra-vars", json.dumps(inputs), *arguments)
+def fill(*arguments: str, **inputs: Any) -> str:
+    """Run the playbook of the mirror with other inputs; return what the play said."""
+    run = attempt(*arguments, **inputs)
     assert run.returncode == 0, run.stdout
     return run.stdout
 
 
-def changes(*arguments: str, **inputs: Any) -> int:
-    """Run the whole of the scenario; return how many tasks changed something."""
-    return changed(converge(*arguments, **inputs))
+def attempt(*arguments: str, **inputs: Any) -> subprocess.CompletedProcess[str]:
+    """Run the playbook of the mirror, whether it succeeds or not."""
+    return playbook(str(ROOT / "playbooks" / "mirror.yml"), "--extra-vars", json.dumps(inputs), *arguments)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -79,6 +81,16 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``ansible-playbook`` on the scenario's inventory."""
     command = ["ansible-playbook", "--inventory", str(EPHEMERAL / "inventory"), *arguments]
     return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+
+
+def module(host: str, name: str, *words: str, **arguments: object) -> dict[str, Any]:
+    """Run one module on a host of the scenario; return what it says."""
+    command = ["ansible", "--inventory", str(EPHEMERAL / "inventory"), "--module-name", name, "--args", json.dumps(arguments), *words, host]
+    environment = {**os.environ, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
+    done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"][host]
+    return result
 
 
 def changed(recap: str) -> int:
