@@ -80,6 +80,11 @@ class Done(Generic[P]):
     bytes_fetched: int
 
     @property
+    def warnings(self) -> list[str]:
+        """Return what the user should know: of the model, and of the files of the store that were found damaged."""
+        return [*self.plan.warnings, *self.plan.store.damage]
+
+    @property
     def result(self) -> dict[str, Any]:
         """Return what every module for models reports."""
         upstream = self.plan.upstream

@@ -76,7 +76,11 @@ class Pull:
         for blob in self.missing:
             salvage(self.store, blob)
         transfer = Transfer([self._job(blob) for blob in self.missing], self.store, self.source.access, report)
-        self.digests.update(transfer.run())
+        try:
+            self.digests.update(transfer.run())
+        except ModelError as exc:
+            # Why something was to be fetched that was there once.
+            raise ModelError(" ".join([str(exc), *self.store.damage])) from exc
         if self.learned:
             _write_manifest(self.store, self.manifest)
         return transfer.received

@@ -224,7 +224,7 @@ def main() -> None:
         done = only_shown(plan) if check else carried_out(plan, lambda upstream: plan_folder(request, store, upstream=upstream), module.log)
     except ModelError as exc:
         module.fail_json(msg=str(exc))
-    for warning in done.plan.warnings:
+    for warning in done.warnings:
         module.warn(warning)
     module.exit_json(**result_of(done, check=check))
 

@@ -13,8 +13,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import journal
+from ansible_collections.onprem.llm.plugins.modules import hub_model, ollama_model, ollama_models
+from tests.standin_upstream import Upstream, add_ollama_model
 from tests.unit.helpers.fault_page import Row, happens
-from tests.unit.helpers.site import CHUNK, SIZE
+from tests.unit.helpers.gguf_writer import Tensor, gguf_bytes
+from tests.unit.helpers.site import CHUNK, REPO, SIZE, digest_of
 from tests.unit.helpers.small_disk import small_disk
 from tests.unit.helpers.whole_pull import TOTAL, WholePull, goes_on, kill, until
 
@@ -107,6 +110,37 @@ def test_a_stored_file_that_is_cut_short(pull: WholePull, row: Row) -> None:
     os.truncate(pull.stored, SIZE - 1)
     result = goes_on(pull, row)
     assert result["bytes_fetched"] == row.again and not pull.run()["changed"]
+
+
+@happens("a stored file is damaged, and upstream is gone")
+def test_damage_and_no_upstream(pull: WholePull, row: Row) -> None:
+    commit = pull.run()["commit"]
+    flip(pull.stored, CHUNK + 12345)
+    pull.up.stop()
+    result = pull.call_module(hub_model, {**pull.params, "source": f"hf:{REPO}@{commit}", "verify_days": 0})
+    assert row.is_told_by(result), result
+    pull.up.start()
+    assert pull.run(verify_days=0)["bytes_fetched"] == CHUNK
+    assert pull.sent - TOTAL - CHUNK == row.again
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut short"])
+def test_the_other_modules_tell_of_damage_and_mend_it(call_module: Call, tmp_path: Path, damage: str) -> None:
+    """A file of Ollama's, in pieces."""
+    add_ollama_model(tmp_path / "up", "tiny:1b", gguf_bytes(tensors=[Tensor(shape=(1024, 1200), kind=0)]))
+    with Upstream(tmp_path / "up") as up:
+        model = {"name": "tiny", "source": "ollama:tiny:1b", "endpoint": up.registry_url}
+        places = {"store": str(tmp_path / "store"), "models_dir": str(tmp_path / "models"), "verify_days": 0}
+        first = call_module(ollama_model, {**places, **model})
+        path = tmp_path / "models" / "blobs" / first["digest"].replace(":", "-")
+        size = path.stat().st_size
+        flip(path, 2000) if damage == "flipped" else os.truncate(path, CHUNK + 5)
+        for check in (True, False):
+            result = call_module(ollama_models, {**places, "models": [model]}, check=check)
+            assert [warning for warning in result["warnings"] if "is damaged" in warning] and result["changed"]
+            assert result["bytes_fetched"] == (CHUNK if damage == "flipped" else size - CHUNK)
+        assert f"sha256-{digest_of(path.read_bytes())}" == path.name
+        assert not call_module(ollama_model, {**places, **model})["changed"]
 
 
 @happens("the disk is too small")

@@ -73,7 +73,7 @@ def _result(done: Sequence[Done[Plan]], *, check: bool) -> dict[str, Any]:
         "bytes_copied": sum(model["bytes_copied"] for model in models),
         "bytes_fetched": sum(model["bytes_fetched"] for model in models),
         "diff": [diff for diff in diffs if diff["before"] != diff["after"]],
-        "warnings": [warning for one in done for warning in one.plan.warnings],
+        "warnings": list(dict.fromkeys(warning for one in done for warning in one.warnings)),
     }
 
 
