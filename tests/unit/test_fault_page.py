@@ -26,6 +26,7 @@ def test_each_row_is_tested_and_each_test_has_its_row() -> None:
         ("`a (1) ... c.`", {"warnings": ["a (1) b c."]}, True),
         ("`a (1) ... c.`", {"warnings": [], "msg": "a (1) b c. More."}, False),
         ("`a (1) ... c.`", {"warnings": []}, False),
+        ("`a ...`", {"warnings": [], "msg": "a (1) b c. More."}, True),
         ("something", {"warnings": []}, False),
     ],
 )

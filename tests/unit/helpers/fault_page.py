@@ -14,6 +14,7 @@ from tests.unit.helpers.site import CHUNK, MIB, ROOT, SIZE
 
 PAGE = ROOT / "docs" / "transfers.md"
 HEAD = "| what happens | what you see | what is fetched again |"
+DOTS, REST = re.escape("..."), re.escape(" ...")
 WORKERS = 3
 # What the words of the last column allow, in bytes, for the file of the tests: six pieces over three connections.
 AGAIN = {
@@ -41,8 +42,10 @@ class Row:
 
     @property
     def sentences(self) -> list[str]:
-        """Return what is quoted, as regular expressions."""
-        return [re.escape(quoted).replace(r"\.\.\.", ".+") for quoted in re.findall(r"`([^`]+)`", self.seen)]
+        """Return what is quoted, as regular expressions: three dots are anything, and at the end any end."""
+        quotes = [re.escape(quoted) for quoted in re.findall(r"`([^`]+)`", self.seen)]
+        open_ended = [quoted[: -len(REST)] + DOTS if quoted.endswith(REST) else quoted for quoted in quotes]
+        return [quoted.replace(DOTS, ".+") for quoted in open_ended]
 
     def is_told_by(self, result: Mapping[str, Any]) -> bool:
         """Tell whether a module's result says what the page says; where that is nothing, it must say nothing."""
