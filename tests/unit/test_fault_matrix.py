@@ -31,12 +31,25 @@ CASES: list[tuple[str, list[str]]] = [
     ("an answer ends too early, every time", [f"truncate:after=1000000{LATER}"]),
     ("the server trickles", [f"slow:rate=500{LATER}"]),
     ("the server falls silent", [f"stall:after=1000,seconds=4{LATER}"]),
+    ("the server hangs up, or answers what is no HTTP, now and then", [f"hangup:times=1{LATER}"]),
+    ("the server hangs up, or answers what is no HTTP, now and then", [f"garbage:times=1{LATER}"]),
+    ("the server hangs up every time", [f"hangup:{BIG[1:]}"]),
+    ("the server answers what is no HTTP, every time", [f"garbage:{BIG[1:]}"]),
+    ("`Content-Length` is missing", [f"chunked:{BIG[1:]}"]),
+    ("`Content-Length` is wrong now and then", [f"lie:by=-1000,times=1{BIG}"]),
+    ("`Content-Length` is wrong now and then", [f"lie:by=1000,times=1{BIG}"]),
+    ("`Content-Length` is wrong now and then", [f"extra:bytes=10,times=1{BIG}"]),
+    ("`Content-Length` is wrong every time", [f"lie:by=1000{BIG}"]),
     *(
         ("the server has too much to do for a while (429, 500, 502, 503, 504)", [f"status:code={code},times=1{LATER}"])
         for code in (429, 500, 502, 503, 504)
     ),
     ("the server has too much to do every time", [f"status:code=503{LATER}"]),
     ("upstream is gone half way", [f"gone:{LATER[1:]}"]),
+    ("the file is gone (404, 410)", [f"status:code=404{LATER}"]),
+    ("the server refuses for another reason", [f"status:code=451{LATER}"]),
+    ("access is denied (401, 403)", [f"status:code=403{LATER}"]),
+    ("an unexpected redirect", ["redirect:to=cdn,server=main,path=*/config.json"]),
     ("a signed link expires half way", ["expire-links:requests=2"]),
     ("a signed link expires half way", ["expire-links:bytes=5000000"]),
     ("a byte is flipped on the wire, once", [f"flip:times=1{BIG}"]),
@@ -53,6 +66,7 @@ CASES: list[tuple[str, list[str]]] = [
     ("the ETag is another one for a moment", [f"etag:times=1{LATER}"]),
     ("the ETag is another one every time", [f"etag:mode=changing{LATER}"]),
     ("`Range` is ignored", [f"ignore-range:{BIG[1:]}"]),
+    ("`Range` is ignored, and the connection drops", [f"ignore-range{LATER.replace(',', ':', 1)}"]),
     ("`Range` is ignored, and the connection drops", [f"ignore-range:{BIG[1:]}", f"truncate:after=20000000,times=1{BIG}"]),
     ("a part is refused (416), once", [f"status:code=416,times=1{LATER}"]),
     ("a part is refused (416), every time", [f"status:code=416{LATER}"]),
@@ -70,6 +84,10 @@ def go_wrong(pull: WholePull, row: Row, specs: list[str], **changes: Any) -> Non
     result = pull.run(**changes)
     assert row.is_told_by(result), result
     if "msg" in result:
+        # No secret is told, and nothing wrong or locked is left.
+        assert "Signature" not in result["msg"] and pull.up.options.hub_token not in result["msg"]
+        assert not list(pull.unfinished.parent.glob("*.lock"))
+        assert "begun anew" not in result["msg"] or not pull.unfinished.exists()
         pull.up.faults.clear()
         if any(spec.startswith("gone") for spec in specs):
             pull.up.start()

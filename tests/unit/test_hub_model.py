@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.modules import hub_model
 from tests.standin_upstream import Upstream
 
@@ -201,23 +198,3 @@ def test_one_sentence_before_anything_changes(
 ) -> None:
     assert words in call({**params, **change})["msg"]
     assert not (tmp_path / "store").exists() and not (tmp_path / "hub").exists()
-
-
-RUN = """
-import json, sys
-from ansible.module_utils.testing import patch_module_args
-from ansible_collections.onprem.llm.plugins.modules import hub_model
-with patch_module_args(json.loads(sys.argv[1])):
-    hub_model.main()
-"""
-
-
-def test_two_runs_at_once_fetch_once(params: dict[str, Any], up: Upstream) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", RUN, json.dumps(params)]
-    runs = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _n in range(3)]
-    results = [json.loads(run.communicate(timeout=60)[0]) for run in runs]
-    assert sum(result["bytes_fetched"] for result in results) == sum(map(len, FILES.values()))
-    assert all(read_all(result["folder"]) == FILES for result in results)
-    store = Store(params["store"])
-    assert list((store.root / "partial").iterdir()) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer import failure
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, sweep, try_lock
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, Site, digest_of, write_site
+from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, Site, digest_of, write_site
 
 
 @pytest.fixture(scope="module")
@@ -49,30 +48,6 @@ def break_off(site: Site, pieces: int = 4) -> None:
         site.fetch(access=Access(workers=1))
     site.up.faults.clear()
     assert len(read_journal(journal_of(site)).pieces) == pieces
-
-
-def kill_at(site: Site, pieces: int) -> int:
-    """Kill a run as soon as so many pieces are in its journal; return the bytes of them."""
-    process = site.process(rate_limit=24 * MIB)
-    until = time.monotonic() + 20
-    while len(read_journal(journal_of(site)).pieces) < pieces and time.monotonic() < until:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=10)
-    assert process.returncode == -signal.SIGKILL
-    return bytes_arrived(site.store, site.blob(BIG))
-
-
-@pytest.mark.parametrize("pieces", [0, 1, 3, 5])
-def test_a_killed_run_costs_a_piece_for_each_worker(site: Site, pieces: int) -> None:
-    there = kill_at(site, pieces)
-    # Where one worker helped another at the end, pieces are smaller.
-    assert there >= min(pieces, 3) * CHUNK
-    before = site.sent
-    came = site.fetch()
-    assert came == SIZE - there and site.has_big and site.partials == []
-    # What had come, had it not been lost, and what came again.
-    assert before + came - SIZE <= QUICK.workers * (CHUNK + MIB)
 
 
 def test_a_run_killed_at_its_very_end_asks_for_nothing(site: Site) -> None:
