@@ -117,13 +117,18 @@ def mirror_report(results: Sequence[Mapping[str, Any]], others: Mapping[str, Map
     needs = [need for result in results for need in result.get("needs", [])]
     free = min((need["free"] for need in needs), default=None)
     lines.append(f"in all: {size_text(total)} to fetch" + (f", {size_text(free)} free" if free is not None else ""))
-    return {"lines": lines, "bytes": total, "needs": needs, "changed": any(result["changed"] for result in results)}
+    return {"lines": lines, "bytes": total, "needs": needs, "changed": any(_is_to_do(result) for result in results)}
+
+
+def _is_to_do(result: Mapping[str, Any]) -> bool:
+    # Not ``changed``: a task that only looks says that it changes nothing.
+    return bool(result["actions"])
 
 
 def _told(result: Mapping[str, Any], moved: int) -> str:
     if "size" not in result:
-        return "withdraw" if result["changed"] else "not published"
-    state = "publish" if result["changed"] else "published"
+        return "withdraw" if _is_to_do(result) else "not published"
+    state = "publish" if _is_to_do(result) else "published"
     said = f"{state} {result['revision'][:12]}, {size_text(moved)} of {size_text(result['size'])} to fetch"
     return said + (f"; moved upstream to {result['moved_to'][:12]}" if result["moved_to"] else "")
 
@@ -131,6 +136,6 @@ def _told(result: Mapping[str, Any], moved: int) -> str:
 def _told_of_files(what: str, result: Mapping[str, Any]) -> list[str]:
     offered = len(result.get("files", result.get("packages", [])))
     if not offered:
-        return [f"{what}: withdraw"] if result["changed"] else []
-    state = "publish" if result["changed"] else "published"
+        return [f"{what}: withdraw"] if _is_to_do(result) else []
+    state = "publish" if _is_to_do(result) else "published"
     return [f"{what}: {state} {offered} file{'' if offered == 1 else 's'}, {size_text(int(result.get('bytes_fetched', 0)))} to fetch"]

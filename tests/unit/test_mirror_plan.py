@@ -69,13 +69,13 @@ def test_what_lies_on_the_hosts_is_named() -> None:
 
 def test_the_plan_counts_what_is_shared_once() -> None:
     need = {"folder": "/srv/m", "size": 5, "content": "x", "device": 1, "free": 7_000_000_000}
-    shared = {"size": 4_000_000_000, "revision": "c" * 40, "moved_to": "", "changed": True, "missing": {"x": 3_000_000_000}}
-    results = [
+    shared = {"size": 4_000_000_000, "revision": "c" * 40, "moved_to": "", "actions": ["publish"], "missing": {"x": 3_000_000_000}}
+    results: list[dict[str, Any]] = [
         {**shared, "name": "org/a", "bytes_to_fetch": 2_500_000_000, "needs": [need]},
         {**shared, "name": "b:latest", "bytes_to_fetch": 3_000_000_000, "needs": [need]},
-        {**shared, "name": "c:latest", "bytes_to_fetch": 0, "missing": {}, "changed": False, "moved_to": "d" * 64},
-        {"name": "gone:latest", "changed": True},
-        {"name": "never:latest", "changed": False},
+        {**shared, "name": "c:latest", "bytes_to_fetch": 0, "missing": {}, "actions": [], "moved_to": "d" * 64},
+        {"name": "gone:latest", "actions": ["publish"]},
+        {"name": "never:latest", "actions": []},
     ]
     report = mirror_report(results)
     assert report["bytes"] == 2_500_000_000 and report["changed"] and report["needs"] == [need, need]

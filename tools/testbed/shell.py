@@ -16,6 +16,9 @@ CACHE = ROOT / ".cache"
 class TestbedError(Exception):
     """Something the reader can mend; the text says how."""
 
+    # pytest takes what begins with "Test" for tests.
+    __test__ = False
+
 
 def say(text: str) -> None:
     """Print one line of progress."""

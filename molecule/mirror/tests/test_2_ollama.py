@@ -80,10 +80,14 @@ def test_a_tag_that_is_not_there(client: Client) -> None:
 
 
 def test_a_damaged_blob_is_refused(client: Client, mirror: Mirror) -> None:
-    blob = next(path for path in mirror.host.check_output(f"find {ROOT_OF_TREE}/blobs/sha256 -size +90M").split() if path)
-    damage = f"printf x | dd of={blob} bs=1 seek=1000000 conv=notrunc status=none"
-    before = mirror.host.check_output(f"dd if={blob} bs=1 skip=1000000 count=1 status=none | od -An -tx1").strip()
-    mirror.host.check_output(damage)
+    manifest = client.json("curl", "-sS", f"https://{ADDRESS}/v2/library/capital/manifests/2")
+    weights = next(layer["digest"].partition(":")[2] for layer in manifest["layers"] if layer["mediaType"].endswith("model"))
+    blob = f"{ROOT_OF_TREE}/blobs/sha256/{weights[:2]}/{weights}"
+    byte = f"dd if={blob} bs=1 skip=1000000 count=1 status=none | od -An -tx1"
+    before = mirror.host.check_output(byte).strip()
+    write = f"dd of={blob} bs=1 seek=1000000 conv=notrunc status=none"
+    mirror.host.check_output(f"printf '\\{'001' if before != '01' else '002'}' | {write}")
     said = client.run(OLLAMA, "pull", f"{ADDRESS}/library/capital:2", fails=True)
-    mirror.host.check_output(f"printf '\\x{before}' | dd of={blob} bs=1 seek=1000000 conv=notrunc status=none")
+    mirror.host.check_output(f"printf '\\{int(before, 16):03o}' | {write}")
     assert "digest mismatch" in said
+    assert f"{ADDRESS}/library/capital:2" not in listed(client)

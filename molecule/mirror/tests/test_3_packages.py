@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from conftest import CAS, ROOT_OF_TREE, Client, Mirror
 
@@ -9,6 +11,9 @@ from tools.testbed.clients import lock_of, path_of
 
 BIN = f"{path_of('packages')}/bin"
 TRUST = {"SSL_CERT_FILE": CAS, "REQUESTS_CA_BUNDLE": CAS}
+# A sound wheel of that name, and not the one that was published.
+OTHER = """import sys; from pathlib import Path; sys.path.insert(0, "/opt/standin"); from wheel_writer import write_wheel
+write_wheel(Path("/root"), "mirror-hello", "1.0", body=b"VALUE = 666\\n")"""
 LOCK = "/root/packages.txt"
 
 
@@ -24,8 +29,7 @@ def install(request: pytest.FixtureRequest, client: Client, mirror: Mirror) -> s
     return f"{BIN}/{line.rpartition(' ')[0]}"
 
 
-def test_python_packages(client: Client, mirror: Mirror, install: str) -> None:
-    mirror.host.check_output("true")
+def test_python_packages(client: Client, install: str) -> None:
     client.run("sh", "-c", f"cat > {LOCK} <<'END'\n{lock_of('packages').read_text()}\nEND")
     said = client.type(install, "--require-hashes", "-r", LOCK, **TRUST)
     assert "pip" in said and "uv" in said
@@ -37,7 +41,7 @@ def test_python_packages(client: Client, mirror: Mirror, install: str) -> None:
 
 def test_a_wheel_that_was_tampered_with(client: Client, mirror: Mirror, install: str) -> None:
     wheel = mirror.host.check_output(f"readlink -f $(find {ROOT_OF_TREE}/www/pypi -name 'mirror_hello*.whl')")
-    mirror.host.check_output(f"cp {wheel} /root/whole.whl && printf x | dd of={wheel} bs=1 seek=60 conv=notrunc status=none")
+    mirror.host.check_output(f"cp {wheel} /root/whole.whl && python3 -c {shlex.quote(OTHER)} && cat /root/mirror_hello*.whl > {wheel}")
     said = client.run("bash", "-ec", f"{install} mirror-hello", fails=True, **TRUST)
     mirror.host.check_output(f"cat /root/whole.whl > {wheel}")
     assert "hash" in said.lower()
@@ -67,10 +71,12 @@ def test_apt_refuses_an_index_of_another_key(client: Client, mirror: Mirror) -> 
 
 
 def test_dnf(client: Client, mirror: Mirror) -> None:
-    line = mirror.lines("rpm")[0].rpartition(" ")[0]
-    client.type(line.rpartition(" ")[0], "--installroot=/root/el9", "--releasever=9", "-y", "install", "mirror-hello")
+    line = mirror.lines("rpm")[0].removesuffix(" install PACKAGE")
+    # A repository of Debian's own plugin, whose packages would have to be signed.
+    line += " --disableplugin=local"
+    client.type(line, "--installroot=/root/el9", "--releasever=9", "-y", "install", "mirror-hello")
     assert client.run("/root/el9/usr/bin/mirror-hello-rpm") == "hello from the mirror\n"
-    client.type(line.rpartition(" ")[0], "--destdir=/root", "download", "mirror-hello")
+    client.type(line, "--destdir=/root", "download", "mirror-hello")
     assert client.run("sh", "-c", "ls /root/mirror-hello-1.0*.rpm").count("\n") == 1
 
 
