@@ -29,6 +29,7 @@ files end in the file's name), ``server`` (``main``, ``cdn``), ``method``, ``ski
     ``truncate:after=N``         close it in an orderly way after N bytes
     ``stall:after=N,seconds=S``  send nothing for a while after N bytes
     ``slow:rate=N``              N bytes per second
+    ``loris:rate=N``             N bytes per second of the head, one by one
     ``flip:at=N``                flip a bit of byte N of the file (the middle one unless told)
     ``extra:bytes=N``            N bytes more than there are, also in Content-Length
     ``lie:by=N``                 Content-Length is wrong by N, which may be negative

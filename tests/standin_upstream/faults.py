@@ -27,12 +27,13 @@ KINDS: dict[str, dict[str, str]] = {
     "truncate": {"after": "0"},
     "stall": {"after": "0", "seconds": "60"},
     "slow": {"rate": "100000"},
+    "loris": {"rate": "20"},
     "flip": {"at": "-1"},
     "extra": {"bytes": "1000"},
     "lie": {"by": "-1000"},
     "chunked": {},
 }
-BODY_KINDS = frozenset({"drop", "truncate", "stall", "slow", "flip", "extra", "lie", "chunked"})
+BODY_KINDS = frozenset({"drop", "truncate", "stall", "slow", "loris", "flip", "extra", "lie", "chunked"})
 SELECTORS = {"path": "*", "server": "*", "method": "*", "skip": "0", "times": "-1"}
 SERVERS = ("main", "cdn", "*")
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .faults import Fault, flipped_at
+from .faults import Fault
 from .replies import Reply, Request, ranged
-
-PIECE = 256 * 1024
-SHIFT = bytes((value + 1) % 256 for value in range(256))
+from .spoiled import CutOffError, ResetError, Trickling, changed, pieces_of, status_of, tagged
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,6 @@ class Seen:
     length: int
     authorized: bool
     agent: str
-
-
-class CutOffError(Exception):
-    """The connection ends here, by a fault."""
-
-
-class ResetError(CutOffError):
-    """The connection ends without a goodbye."""
 
 
 class Listener:
@@ -164,15 +153,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _spoiled(self, reply: Reply, request: Request, faults: dict[str, Fault]) -> Reply:
         if "status" in faults:
-            return _status(faults["status"])
+            return status_of(faults["status"])
         if "redirect" in faults and reply.status < 300:
             fault = faults["redirect"]
             target = self.server.owner.other(request) if fault.options["to"] == "cdn" else fault.options["to"]
             return Reply(int(fault.number("code")), {"Location": target})
         if reply.file and "change" in faults:
-            reply = _changed(reply, faults["change"])
+            reply = changed(reply, faults["change"])
         if "etag" in faults and "ETag" in reply.headers:
-            reply = replace(reply, headers=_etag(reply, faults["etag"].options["mode"]))
+            reply = replace(reply, headers=tagged(reply, faults["etag"].options["mode"]))
         if "ignore-range" in faults:
             return reply
         return ranged(reply, request, check_condition="ignore-if-range" not in faults)
@@ -191,13 +180,19 @@ class Handler(BaseHTTPRequestHandler):
         elif reply.status not in {204, 304}:
             self.send_header("Content-Length", str(promised))
         self._connection_kept = not {"extra", "lie"} & set(faults)
-        self.end_headers()
+        plain = self.wfile
+        if "loris" in faults:
+            self.wfile = Trickling(plain, faults["loris"].number("rate"))  # type: ignore[assignment]  # all that a head needs
+        try:
+            self.end_headers()
+        finally:
+            self.wfile = plain
         if not size:
             return
         if reply.file and not faults and not reply.shift and not isinstance(self.connection, ssl.SSLSocket):
             self._send_file(reply)
             return
-        for piece in _pieces(reply, faults, extra):
+        for piece in pieces_of(reply, faults, extra):
             self._write(piece, chunked="chunked" in faults)
         if "chunked" in faults:
             self.wfile.write(b"0\r\n\r\n")
@@ -226,80 +221,3 @@ class Handler(BaseHTTPRequestHandler):
                     raise CutOffError
                 offset, left, self._sent = offset + count, left - count, self._sent + count
         self.connection.settimeout(self.timeout)
-
-
-def _status(fault: Fault) -> Reply:
-    code, headers = int(fault.number("code")), {"Content-Type": "text/plain"}
-    if fault.options["retry_after"]:
-        headers["Retry-After"] = fault.options["retry_after"]
-    if fault.options["error"]:
-        headers["X-Error-Code"] = fault.options["error"]
-    return Reply(code, headers, f"standin fault {code}\n".encode())
-
-
-def _etag(reply: Reply, mode: str) -> dict[str, str]:
-    headers = dict(reply.headers)
-    if mode == "none":
-        del headers["ETag"]
-    elif mode == "weak":
-        headers["ETag"] = f"W/{headers['ETag']}"
-    elif mode == "changing":
-        headers["ETag"] = f'"standin-{next(COUNTER)}"'
-    else:
-        headers["ETag"] = '"standin-wrong"'
-    return headers
-
-
-COUNTER = itertools.count(1)
-
-
-def _changed(reply: Reply, fault: Fault) -> Reply:
-    headers = dict(reply.headers)
-    if not fault.number("keep_etag"):
-        headers["ETag"] = '"standin-changed"'
-        headers.pop("Last-Modified", None)
-    whole = reply.whole + int(fault.number("by"))
-    return replace(reply, headers=headers, shift=1, size=whole, whole=whole)
-
-
-def _pieces(reply: Reply, faults: dict[str, Fault], extra: int) -> Iterator[Any]:
-    """Yield the body in pieces, and what interrupts it as calls."""
-    stops = {kind: int(faults[kind].number("after")) for kind in ("drop", "truncate", "stall") if kind in faults}
-    rate = faults["slow"].number("rate") if "slow" in faults else 0
-    most = max(1, min(PIECE, int(rate / 20))) if rate else PIECE
-    position = 0
-    while position < reply.length:
-        for kind, place in list(stops.items()):
-            if position == place:
-                yield _interruption(kind, faults[kind])
-                del stops[kind]
-        until = min([reply.length, position + most, *(place for place in stops.values() if place > position)])
-        piece = _read(reply, position, until - position)
-        if "flip" in faults:
-            place = flipped_at(faults["flip"], reply.whole or reply.length) - reply.first - position
-            if 0 <= place < len(piece):
-                piece = piece[:place] + bytes([piece[place] ^ 1]) + piece[place + 1 :]
-        if rate:
-            time.sleep(len(piece) / rate)
-        yield piece
-        position = until
-    if extra:
-        yield b"x" * extra
-
-
-def _interruption(kind: str, fault: Fault) -> Callable[[], None]:
-    def interrupt() -> None:
-        if kind == "stall":
-            time.sleep(fault.number("seconds"))
-            return
-        raise ResetError if kind == "drop" else CutOffError
-
-    return interrupt
-
-
-def _read(reply: Reply, position: int, count: int) -> bytes:
-    if not reply.file:
-        return reply.data[position : position + count]
-    with reply.file.open("rb") as stream:
-        data = os.pread(stream.fileno(), count, reply.first + position)
-    return data.ljust(count, b"\0").translate(SHIFT) if reply.shift else data

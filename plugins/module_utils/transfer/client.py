@@ -25,6 +25,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures impor
     retry_after_of,
     wait_before,
 )
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.pacing import Pulse
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 10
@@ -190,9 +191,9 @@ class Client:
             raise PassingError(f"the server answered {answer.status}", retry_after_of(answer.headers))
         refuse_encoding(answer)
         body = bytearray()
-        buffer = memoryview(bytearray(WORTH_READING))
+        buffer, pulse = memoryview(bytearray(WORTH_READING)), Pulse(self.access.timeout)
         try:
-            while count := answer.read_into(buffer):
+            while count := pulse.beats(answer.read_into, buffer):
                 body += buffer[:count]
                 if len(body) > limit:
                     raise ModelError(f"{answer.address} answered with more than {limit} bytes, which is too much here: check the endpoint.")

@@ -15,8 +15,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,15 +37,36 @@ DATED = frozenset({9, 10})
 class _Socket(io.RawIOBase):
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        # Until when what is read must be there, however little comes each time.
+        self.deadline: float | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self.deadline is not None:
+            left = self.deadline - time.monotonic()
+            if left <= 0:
+                raise socket.timeout
+            self.sock.settimeout(left)
         return self.sock.recv_into(buffer)
 
 
 class _Reader(io.BufferedReader):
+    def __init__(self, sock: socket.socket, size: int) -> None:
+        self._socket = _Socket(sock)
+        super().__init__(self._socket, size)
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Let a head come within so many seconds: one that trickles would keep us for ever."""
+        self._socket.deadline = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._socket.deadline = None
+            self._socket.sock.settimeout(seconds)
+
     def close(self) -> None:
         """Stay open: http.client closes what it reads from at the end of each answer."""
 
@@ -79,14 +100,15 @@ class Connection:
         except BaseException:
             self.close()
             raise
-        self.reader = _Reader(_Socket(self._sock), 65536)
+        self._timeout = timeout
+        self.reader = _Reader(self._sock, 65536)
 
     def _secure(self, address: Address, trust: Trust, timeout: float) -> None:
         if address.scheme != "https":
             return
         self._sock.settimeout(min(timeout, CONNECT_S))
         if self.proxy:
-            self._ask_for_tunnel(address, self.proxy)
+            self._ask_for_tunnel(address, self.proxy, min(timeout, CONNECT_S))
         try:
             self._sock = trust.context.wrap_socket(self._sock, server_hostname=address.host)
         except ssl.SSLCertVerificationError as exc:
@@ -105,15 +127,16 @@ class Connection:
                 f"TLS could not be agreed on with {address.authority} ({shown(exc.reason or 'the connection ended')})"
             ) from None
 
-    def _ask_for_tunnel(self, address: Address, proxy: Proxy) -> None:
+    def _ask_for_tunnel(self, address: Address, proxy: Proxy, timeout: float) -> None:
         host = f"[{address.host}]" if ":" in address.host else address.host
         target = f"{host}:{address.port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"User-Agent: {AGENT}"]
         lines += [f"Proxy-Authorization: {proxy.credentials}"] if proxy.credentials else []
         self._sock.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
-        reader = _Reader(_Socket(self._sock), 1)
+        reader = _Reader(self._sock, 1)
         response = http.client.HTTPResponse(_Wire(reader), method="CONNECT")  # type: ignore[arg-type]
-        response.begin()
+        with reader.within(timeout):
+            response.begin()
         if response.status == 407:
             raise proxy_wants_password(proxy)
         if response.status != 200:
@@ -132,7 +155,8 @@ class Connection:
     def response(self) -> http.client.HTTPResponse:
         """Return the next answer, its headers read."""
         found = http.client.HTTPResponse(_Wire(self.reader), method="GET")  # type: ignore[arg-type]
-        found.begin()
+        with self.reader.within(self._timeout):
+            found.begin()
         self.answered += 1
         return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import PassingError, pause
 
@@ -54,15 +55,17 @@ class Pulse:
         self._timeout = timeout
         self._waited, self._came = 0.0, 0
 
-    def beat(self, waited: float, count: int) -> None:
-        """Note that ``count`` bytes came after so many seconds."""
-        self._waited += waited
+    def beats(self, read: Callable[[memoryview], int], view: memoryview) -> int:
+        """Read, and return how many bytes came; raise ``PassingError`` where they were too few for too long."""
+        started = time.monotonic()
+        count = read(view)
+        self._waited += time.monotonic() - started
         self._came += count
-        if self._waited < self._timeout:
-            return
-        if self._came < LEAST_SPEED * self._waited:
-            raise PassingError(f"only {self._came} bytes came in {self._waited:.0f} s")
-        self._waited, self._came = 0.0, 0
+        if self._waited >= self._timeout:
+            if self._came < LEAST_SPEED * self._waited:
+                raise PassingError(f"only {self._came} bytes came in {self._waited:.0f} s")
+            self._waited, self._came = 0.0, 0
+        return count
 
 
 class Tuner:

@@ -9,7 +9,6 @@ While the end of one part is still on its way the next one is asked for, so that
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -259,9 +258,7 @@ class Worker(threading.Thread):
     def _read(self, view: memoryview, answer: Answer, pulse: Pulse, ahead: int = 0) -> int:
         if answer.left is not None and answer.left <= ahead:
             self._ask_ahead(answer)
-        started = time.monotonic()
-        count = answer.read_into(view)
-        pulse.beat(time.monotonic() - started, count)
+        count = pulse.beats(answer.read_into, view)
         self.received += count
         self.limiter.passed(count)
         return count

@@ -143,7 +143,7 @@ def goes_on(pull: WholePull, row: Row, **changes: Any) -> dict[str, Any]:
     result = pull.run(**changes)
     assert row.is_told_by(result), result
     assert result["bytes_fetched"] == checked["bytes_fetched"]
-    assert pull.sent - TOTAL <= row.again
+    assert pull.sent - TOTAL <= row.allows(changes.get("workers", WORKERS))
     return result
 
 
