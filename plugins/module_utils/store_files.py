@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -17,6 +18,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import CHUNK
 
 # What link(2) answers where a hard link is not possible but a copy is.
 NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
+# Of renameat2(2).
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 def wrong_digest(path: str, expected: Digest, found: Digest) -> ModelError:
@@ -100,6 +103,20 @@ def settle(temp: Path, final: Path) -> None:
     else:
         temp.replace(final)
     sync_folder(final.parent)
+
+
+def exchanged(first: Path, second: Path) -> bool:
+    """Let two files or folders swap their names in one step; False where the kernel, the C library or the file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if rename(AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second), RENAME_EXCHANGE) == 0:
+        return True
+    failure = ctypes.get_errno()
+    if failure in {errno.ENOSYS, errno.EINVAL}:
+        return False
+    raise OSError(failure, os.strerror(failure), str(second))
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.onprem.llm.plugins.modules import hub_model
 from tests.standin_upstream import Upstream
 from tests.unit.helpers.fault_page import Row, happens
 from tests.unit.helpers.killed_steps import killed_steps
@@ -64,7 +65,7 @@ SMALL_FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000, "to
 def test_a_layout_that_is_killed_before_each_of_its_steps(small: WholePull, row: Row) -> None:
     small.run()
     asked = small.sent
-    with killed_steps() as steps:
+    with killed_steps(hub_model) as steps:
         for step in itertools.count():
             small.cache_dir = f"hub-{step}"
             if not steps.run(small.params, step):
@@ -78,7 +79,7 @@ def test_a_layout_that_is_killed_before_each_of_its_steps(small: WholePull, row:
 @happens("kill -9 while files are fetched")
 def test_a_pull_that_is_killed_before_its_steps(small: WholePull, row: Row) -> None:
     folder, total = small.folder, sum(map(len, SMALL_FILES.values()))
-    with killed_steps() as steps:
+    with killed_steps(hub_model) as steps:
         # Of about a hundred, each third.
         for step in itertools.count(0, 3):
             small.folder = folder / str(step)

@@ -19,7 +19,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import copy_hashed, same_mount, sync_folder
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import copy_hashed, exchanged, same_mount, sync_folder
 
 
 class ModelFolder:
@@ -94,9 +94,12 @@ class ModelFolder:
                 # Its time, inode and content, by which it is known again, are those it will have in its place.
                 store.stamps.hold(str(self.path / name), Memory(Stamp.of(str(path)), digest, {}))
         sync_folder(self._unfinished)
-        self._put_aside()
-        self._unfinished.rename(self.path)
+        if not (self.exists and exchanged(self._unfinished, self.path)):
+            self._put_aside()
+            self._unfinished.rename(self.path)
         sync_folder(self.above)
+        # Which of the two holds what was there depends on how it was replaced.
+        remove(self._unfinished)
         remove(self._replaced)
         return copied
 

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 # Forks for each run, which is quick, for all is loaded then. Python tells the hook of what it is about to do.
 FORKING = """
-import json, os, signal, sys, threading
+import importlib, json, os, signal, sys, threading
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.onprem.llm.plugins.modules import hub_model
+module = importlib.import_module(sys.argv[1])
 CHANGES = {"os.rename", "os.link", "os.symlink", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 lock = threading.Lock()
@@ -34,7 +35,7 @@ for line in sys.stdin:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.addaudithook(watch)
         with patch_module_args(params):
-            hub_model.main()
+            module.main()
     print(os.waitpid(child, 0)[1], flush=True)
 """
 
@@ -56,10 +57,10 @@ class KilledSteps:
 
 
 @contextmanager
-def killed_steps() -> Iterator[KilledSteps]:
-    """Start it for a while."""
+def killed_steps(module: ModuleType) -> Iterator[KilledSteps]:
+    """Start it for a while, for one module."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", FORKING]
+    command = [sys.executable, "-c", FORKING, module.__name__]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield KilledSteps(process)
         assert process.stdin
