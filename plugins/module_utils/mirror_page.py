@@ -69,8 +69,8 @@ def page(contents: Contents, place: Place, title: str) -> bytes:
         ("ollama", "Models for Ollama", _ollama(contents.ollama, place)),
         ("python", "Python packages", _python(contents, place)),
         ("artefacts", "Files", _artefacts(contents, place)),
-        ("apt", "Debian packages", _apt(contents.apt, place)),
-        ("rpm", "RPM packages", _rpm(contents.rpm, place)),
+        ("apt", "Debian packages", _apt(_filled(contents.apt), place)),
+        ("rpm", "RPM packages", _rpm(_filled(contents.rpm), place)),
     ]
     sections = [(anchor, head, body) for anchor, head, body in made if body]
     links = "".join(f'<a href="#{anchor}">{escape(head)}</a>' for anchor, head, _body in sections)
@@ -173,6 +173,11 @@ def _artefacts(contents: Contents, place: Place) -> str:
     folder = f"{place.url}/artefacts/{quote(first.name)}/{quote(first.version)}"
     lines = _lines(f"curl -O {folder}/{quote(first.files[0][0])}", f"curl -s {folder}/SHA256SUMS | sha256sum --check --ignore-missing")
     return _table(("name", "version", "file", "size"), rows) + lines
+
+
+def _filled(trees: Sequence[PackageTree]) -> list[PackageTree]:
+    """Leave out trees without packages, which stay for the clients that know them."""
+    return [tree for tree in trees if tree.packages]
 
 
 def _packages(trees: Sequence[PackageTree], what: str) -> str:

@@ -132,6 +132,11 @@ def test_plain_http_is_told_to_ollama(root: Path) -> None:
     assert "ollama pull --insecure mirror:8080/library/tiny:latest" in lines and not any("SSL_CERT_FILE" in line for line in lines)
 
 
+def test_a_tree_without_packages_is_not_shown() -> None:
+    contents = Contents(apt=(PackageTree("llm", (), 0, "main"),), rpm=(PackageTree("el9", (), 0),))
+    assert b"Nothing is published yet." in page(contents, Place("https://m"), "Mirror")
+
+
 def test_whatever_a_name_is_it_is_text() -> None:
     nasty = "\"><script>alert('x')</script>"
     contents = Contents(
