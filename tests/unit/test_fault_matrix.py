@@ -71,7 +71,9 @@ CASES: list[tuple[str, list[str]]] = [
         for mode in ("none", "weak", "wrong")
     ),
     ("the ETag is another one for a moment", [f"etag:times=1{LATER}"]),
-    ("the ETag is another one every time", [f"etag:mode=changing{LATER}"]),
+    ("the ETag is another one every time, as of many servers behind one name", [f"etag:mode=changing{BIG}"]),
+    ("the ETag is another one every time, as of many servers behind one name", [f"etag:mode=changing{LATER}"]),
+    ("the file is another one at each request", [f"change:{LATER[1:]}", f"etag:mode=changing{LATER}"]),
     ("`Range` is ignored", [f"ignore-range:{BIG[1:]}"]),
     ("`Range` is ignored, and the connection drops", [f"ignore-range{LATER.replace(',', ':', 1)}"]),
     ("`Range` is ignored, and the connection drops", [f"ignore-range:{BIG[1:]}", f"truncate:after=20000000,times=1{BIG}"]),

@@ -21,6 +21,10 @@ class ChangedError(Exception):
     """What the server has is not what it had, or not what the model's list says. The text completes '..., but it'."""
 
 
+class RenamedError(ChangedError):
+    """The server calls what it has by another ETag. Where many servers stand behind one name, that may be all that differs."""
+
+
 class DeniedError(Exception):
     """The server wants another token, or a fresh signature in the URL."""
 
@@ -59,7 +63,7 @@ def judged(asked: Asked, status: int, headers: Mapping[str, str], length: int | 
         raise ModelError(f"{'it is not there' if status in {404, 410} else 'the request was refused'} ({status})")
     etag = strong_etag(headers)
     if asked.etag and etag and etag != asked.etag:
-        raise ChangedError(f"was changed on the server (its ETag was {shown(asked.etag)} and is now {shown(etag)})")
+        raise RenamedError(f"was changed on the server (its ETag was {shown(asked.etag)} and is now {shown(etag)})")
     if status == 200:
         if length is not None and length != asked.size:
             raise ChangedError(f"has {length} bytes there")

@@ -98,6 +98,8 @@ class Download:
         self.unproven: set[int] = set()
         self.hashing = Hashing(job.blob)
         self.etag = ""
+        # Whether an ETag is still believed to tell one state of the file from another; if not, the digest alone decides.
+        self.heeds_etags = True
         self.way = Way(job)
         # What the store had already.
         self.stored: Digest | None = None

@@ -29,6 +29,15 @@ def begin_anew(download: Download, found: str) -> None:
     download.begin_anew()
 
 
+def renamed(download: Download, found: str) -> bool:
+    """Begin a file anew whose ETag is another one; the second time, heed ETags no more. Tell whether what has arrived is still of use."""
+    if not download.restarts:
+        begin_anew(download, found)
+        return False
+    download.heeds_etags, download.etag = False, ""
+    return True
+
+
 def _remove(download: Download) -> None:
     if download.partial:
         download.partial.remove()

@@ -27,7 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads impo
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import try_lock
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.parts import fresh, gaps_between, half
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.verdicts import begin_anew, judge
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.verdicts import begin_anew, judge, renamed
 
 
 class SupersededError(Exception):
@@ -104,8 +104,8 @@ class Queue:
         download = flight.download
         with self.changed:
             self._check(flight)
-            news = bool(etag) and not download.etag
-            download.etag = download.etag or etag
+            news = bool(etag) and not download.etag and download.heeds_etags
+            download.etag = etag if news else download.etag
             if download.state == OPENING:
                 download.state = RANGES
                 self.changed.notify_all()
@@ -173,6 +173,14 @@ class Queue:
                 if download.state == OPENING:
                     download.state = READY
                 self.changed.notify_all()
+
+    def renamed(self, flight: Flight, found: str) -> bool:
+        """Note that a file has another ETag; tell whether the flight can go on."""
+        with self.changed:
+            self._check(flight)
+            goes_on = renamed(flight.download, found)
+            self.changed.notify_all()
+            return goes_on
 
     def begin_anew(self, flight: Flight, found: str) -> None:
         """Begin a file anew, for the server has another state of it than it had; once, the second time is the end."""

@@ -20,6 +20,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import
     ChangedError,
     DeniedError,
     Given,
+    RenamedError,
     announced_length,
     judged,
 )
@@ -197,6 +198,10 @@ class Worker(threading.Thread):
         except DeniedError as exc:
             self._denied(request, answer, str(exc))
             return None
+        except RenamedError as exc:
+            if self.queue.renamed(flight, str(exc)):
+                return None
+            raise SupersededError from None
         except ChangedError as exc:
             self.queue.begin_anew(flight, str(exc))
             raise SupersededError from None
