@@ -8,12 +8,13 @@ import time
 from typing import Any
 
 from conftest import ADDRESS, INPUTS, ROOT_OF_TREE, Client, Mirror, attempt, fill
-from molecule_client import changed
+from molecule_client import EPHEMERAL, changed
 
 MODELS: list[dict[str, Any]] = INPUTS["all"]["llm_models"]
 SECOND = {"name": "second", "source": "ollama:capital:2", "engine": "ollama"}
 MANIFEST = f"https://{ADDRESS}/v2/library/capital/manifests/2"
 ONLY_MODELS = ("--tags", "mirror_models,mirror_index")
+ONLY_SITE = ("--tags", "mirror_configure,mirror_service")
 STANDIN_LOG = "/srv/upstream/requests.log"
 WEIGHTS = 98_000_000
 ASK_MYSELF = """import ssl, urllib.request
@@ -80,12 +81,20 @@ def test_a_branch_that_moved_upstream_is_told_then_followed(client: Client, mirr
 
 
 def test_who_is_not_in_the_list_of_networks_is_refused(client: Client, mirror: Mirror) -> None:
-    tags = ("--tags", "mirror_configure,mirror_service")
-    fill(*tags, mirror_allow=["127.0.0.0/8"])
+    fill(*ONLY_SITE, mirror_allow=["127.0.0.0/8"])
     assert status(client) == status(client, f"https://{ADDRESS}/") == "403"
     assert mirror.host.check_output(f"python3 -c {shlex.quote(ASK_MYSELF)}") == "{}"
-    fill(*tags)
-    assert status(client) == "200"
+
+
+def test_who_has_no_certificate_is_refused_where_one_is_asked_for(client: Client) -> None:
+    pair = ["-newkey", "rsa:2048", "-nodes", "-x509", "-days", "1", "-subj", "/CN=client", "-keyout", "client.key", "-out", "client.crt"]
+    client.run("openssl", "req", *pair)
+    authority = EPHEMERAL / "client-ca.pem"
+    authority.write_text(client.run("cat", "client.crt"))
+    # This puts the networks back too.
+    fill(*ONLY_SITE, mirror_client_ca=str(authority))
+    assert status(client) == "400"
+    assert status(client, f"--cert /root/client.crt --key /root/client.key {MANIFEST}") == "200"
 
 
 def test_removal_keeps_the_tree_unless_it_is_told_otherwise(client: Client, mirror: Mirror) -> None:
