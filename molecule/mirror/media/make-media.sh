@@ -1,5 +1,7 @@
+# shellcheck shell=sh
 # Makes what a medium brings into a closed room: a release of Ollama, a .deb, an .rpm and a wheel; and fills the stand-in for upstream.
 # Its last two lines are the digests of the release and of the tokenizer.
+set -eu
 here=$(dirname "$0")
 model=/srv/in/SmolLM2-135M-Instruct
 
