@@ -197,7 +197,7 @@ OLD = [{"path": "/usr/bin/python3", "version": "3.10", "venv": True}]
         ({}, {"cpu_kvcache_gib": 0}, "vllm_cpu_kvcache_gib must be at least 1"),
         ({}, {"prefix": "/opt/v llm"}, "vllm_prefix must be an absolute path"),
         ({}, {"home": "/srv/%i"}, "vllm_home must be an absolute path"),
-        ({}, {"index_url": "/pypi/simple"}, "or set llm_mirror_url"),
+        ({}, {"index_url": "/simple"}, "or set llm_mirror_url"),
         ({}, {"torch_index_url": "download.pytorch.org"}, "vllm_torch_index_url must be an address"),
         ({}, {"cpu_threads": "all"}, "vllm_cpu_threads must be"),
         ({"builds": [BUILD]}, {"proxy": {"http": "http://u:hunter2@p"}, "fetches_models": True}, "carry the models in"),
