@@ -173,6 +173,9 @@ def plan_apt(
     if not links and not there:
         # Nobody has ever asked for packages, so there is nothing to sign.
         return plan
+    if not folders and not folder.actions:
+        # Nothing is asked for and nothing goes. The tree may have been carried here with its signature, and the key is elsewhere.
+        return plan
     fingerprint = key.fingerprint if Path(key.home).is_dir() else ""
     plan.make_key = not fingerprint
     plan.sign = plan.make_key or not _is_published(folder, suite, key, links)
