@@ -90,6 +90,24 @@ def test_the_plan_counts_what_is_shared_once() -> None:
     assert mirror_report([])["lines"] == ["in all: 0 B to fetch"]
 
 
+def test_the_plan_tells_what_is_no_model() -> None:
+    others: dict[str, dict[str, Any]] = {
+        "wheels": {"files": ["a", "b"], "actions": ["fetch"], "bytes_fetched": 5_000_000},
+        "artefacts": {"files": ["a"], "actions": [], "bytes_fetched": 0},
+        "apt": {"packages": [], "actions": ["remove"]},
+        "rpm": {"packages": [], "actions": []},
+    }
+    # The tasks that plan say of themselves that they change nothing.
+    report = mirror_report([], {what: {**result, "changed": False} for what, result in others.items()})
+    assert report["changed"] and report["bytes"] == 5_000_000
+    assert report["lines"] == [
+        "wheels: publish 2 files, 5.0 MB to fetch",
+        "artefacts: published 1 file, 0 B to fetch",
+        "apt: withdraw",
+        "in all: 5.0 MB to fetch",
+    ]
+
+
 GOOD: dict[str, Any] = {
     **{name.removeprefix("mirror_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
     "port": 8443,
