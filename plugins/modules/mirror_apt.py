@@ -17,7 +17,7 @@ description:
     the signed one last, and lists are offered by their hash as well, so that a client never finds half a change.
   - What is published is compared with the folders file by file, so that a second run changes and signs nothing.
 requirements:
-  - C(apt-ftparchive) (package C(apt-utils)) and C(gpg) on the managed host, where something has to be published
+  - C(apt-ftparchive) (package C(apt-utils)), C(gpg) and C(gpg-agent) on the managed host, where something has to be published
 attributes:
   check_mode:
     support: full

@@ -23,11 +23,14 @@ AGAIN = {
     "what arrived in the last two seconds": 2 * SIZE // 3,
     "what had arrived of the file": SIZE,
     "the whole file": SIZE,
+    "the whole file, and what was on the wire": SIZE,
     "the whole file, twice": 2 * SIZE,
 }
+# Read and not written yet; the last MiB of a piece, and the next one, which is asked for by then: all that the sockets may hold.
+WIRE = MIB // 2 + MIB + CHUNK
 AGAIN_EACH = {
-    # Read and not written yet; the last MiB of a piece, and the next one, which is asked for by then: all that the sockets may hold.
-    "what was on the wire": MIB // 2 + MIB + CHUNK,
+    "what was on the wire": WIRE,
+    "the whole file, and what was on the wire": WIRE,
     "two pieces for each connection": 2 * CHUNK,
 }
 # The faults that tests make happen: each adds its own when it is loaded.
