@@ -23,7 +23,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import write_file
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Job
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_held
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing, salvage
 
@@ -75,6 +74,9 @@ class Pull:
         check_space(self.needs)
         for blob in self.missing:
             salvage(self.store, blob)
+        # A run with nothing to fetch is done before it would have loaded this.
+        from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
+
         transfer = Transfer([self._job(blob) for blob in self.missing], self.store, self.source.access, report)
         try:
             self.digests.update(transfer.run())

@@ -19,7 +19,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder im
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import pulled_folder, wanted_files
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, SourceRef
-from ansible_collections.onprem.llm.plugins.module_utils.sources import folder_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
     SUMS,
     Folder,
@@ -28,6 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
     read_folder,
     read_sums,
 )
+from ansible_collections.onprem.llm.plugins.module_utils.sources.local import folder_of
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest

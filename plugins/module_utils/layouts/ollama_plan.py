@@ -37,8 +37,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_upstream
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_server import is_loaded
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
-from ansible_collections.onprem.llm.plugins.module_utils.sources import source_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.file import SourceBlob
+from ansible_collections.onprem.llm.plugins.module_utils.sources.local import source_of
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest

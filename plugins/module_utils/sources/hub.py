@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -25,8 +25,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import 
 from ansible_collections.onprem.llm.plugins.module_utils.sources.hub_tree import blobs_of, checked_tree, encoded, tree_entry
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, Reply
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import PassingError
+
+if TYPE_CHECKING:
+    from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, Reply
 
 SERVER = "https://huggingface.co"
 MOST_ENTRIES, MOST_PAGES = 200_000, 1000
@@ -53,7 +55,7 @@ class HubSource:
         ``data`` is the Hub's list as JSON, sorted by path: ``{"type": "file" | "directory", "oid": <git sha1>, "size", "path"}``, and for
         what is kept by LFS (then ``oid`` is that of the pointer to it) ``"lfs": {"oid": <sha256>, "size"[, "pointerSize"]}``.
         """
-        with Client(self.access) as client:
+        with self.access.client() as client:
             commit = self.ref.revision if self.ref.is_pinned else self._commit_now(client)
             who = f"{self._server}, asked for the files of '{self.ref}',"
             entries = checked_tree(self._entries(client, commit, who), who)
@@ -64,7 +66,7 @@ class HubSource:
 
     def commit(self) -> str:
         """Ask which commit the revision stands for now: one small request."""
-        with Client(self.access) as client:
+        with self.access.client() as client:
             return self._commit_now(client)
 
     def open(self, blob: RemoteBlob) -> Origin:
@@ -79,12 +81,12 @@ class HubSource:
         return origin
 
     def _refuse_denied(self, origin: Origin) -> None:
-        with Client(self.access) as client:
+        with self.access.client() as client:
             try:
                 answer = client.ask(origin.url, {**origin.headers, "Range": "bytes=0-0"})
             except PassingError:
                 return
-            reply = Reply(answer.status, answer.headers, b"")
+            reply = answer.head
             answer.end(client.pool)
         if answer.status in {401, 403} and answer.address.origin == as_address(self._server).origin:
             raise self._refusal(reply)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, shown
@@ -15,7 +15,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import DEFAULT_HOS
 from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import as_json, as_server, member, size_of, unexpected
 from ansible_collections.onprem.llm.plugins.module_utils.sources.registry_token import RegistryToken
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob, RemoteManifest
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, Reply
+
+if TYPE_CHECKING:
+    from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Reply
 
 SERVER = f"https://{DEFAULT_HOST}"
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json"
@@ -42,7 +44,7 @@ class OllamaSource:
         ``<type>#2`` and so on; the configuration is the last of the blobs.
         """
         url = f"{self._base}/manifests/{self.ref.name.tag}"
-        with Client(self.access) as client:
+        with self.access.client() as client:
             reply = client.get(url, {"Accept": ACCEPT, **self._token.headers}, LARGEST_MANIFEST)
             if reply.status == 401:
                 self._token.renew(client, reply.headers.get("WWW-Authenticate", ""))
@@ -65,7 +67,7 @@ class OllamaSource:
             again = blob.name in self._opened
             self._opened.add(blob.name)
         if again:
-            with Client(self.access) as client:
+            with self.access.client() as client:
                 self._token.renew_for(client, url)
         return Origin(url, self._token.headers)
 

@@ -9,6 +9,7 @@ import ipaddress
 import re
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -16,8 +17,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import as_json, unexpected
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import Address, as_address
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import PassingError
+
+if TYPE_CHECKING:
+    from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
 
 CHALLENGE = re.compile(r"\s*Bearer\s+(.*)", re.IGNORECASE | re.DOTALL)
 PARAMETER = re.compile(r'([A-Za-z_]+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))', re.ASCII)

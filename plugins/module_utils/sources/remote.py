@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.refs import SourceRef
+
+if TYPE_CHECKING:
+    from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ class Access:
     retries: int = 5
     # Seconds without a byte after which a connection counts as dead.
     timeout: float = 30.0
+
+    def client(self) -> Client:
+        """Return what asks servers. It is loaded here, for a run that asks nobody is done before."""
+        from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
+
+        return Client(self)
 
 
 @dataclass(frozen=True)

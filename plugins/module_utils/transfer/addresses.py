@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import urllib.parse
-import urllib.request
 from dataclasses import dataclass, field
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -91,7 +90,10 @@ class Proxy:
 
 def proxy_for(address: Address) -> Proxy | None:
     """Return the proxy that ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` want for an address."""
-    found = urllib.request.getproxies_environment()
+    # It brings all that HTTP needs, which a run that asks nobody does not.
+    from urllib.request import getproxies_environment
+
+    found = getproxies_environment()
     url = found.get(address.scheme) or found.get("all")
     if not url or _bypassed(address.host, found) or _in_networks(address.host, found.get("no", "")):
         return None
@@ -113,7 +115,9 @@ def proxy_for(address: Address) -> Proxy | None:
 
 
 def _bypassed(host: str, found: dict[str, str]) -> bool:
-    return bool(urllib.request.proxy_bypass_environment(host, found))  # type: ignore[attr-defined]  # it is there, but undocumented
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # it is there, but undocumented
+
+    return bool(proxy_bypass_environment(host, found))
 
 
 def _in_networks(host: str, listed: str) -> bool:

@@ -55,6 +55,11 @@ class Answer:
         # Bytes of the body that are still to come; None where only its end will tell.
         self.left: int | None = None if response.chunked else response.length
 
+    @property
+    def head(self) -> Reply:
+        """Return the answer without its body."""
+        return Reply(self.status, self.headers, b"")
+
     def read_into(self, view: memoryview) -> int:
         """Read what is there, at most ``view``; 0 at the end. Raises ``PassingError`` where the end comes too early."""
         if self.left == 0:
