@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,9 +44,13 @@ class Stamp:
     def of_stream(cls, stream: BinaryIO) -> Stamp:
         """Stamp an open file."""
         status = os.fstat(stream.fileno())
-        sample = hashlib.sha256(os.pread(stream.fileno(), HEAD_BYTES, 0))
+        head = os.pread(stream.fileno(), HEAD_BYTES, 0)
+        sample = hashlib.sha256(head)
         for number in range(1, SAMPLES + 1):
-            sample.update(os.pread(stream.fileno(), SAMPLE_BYTES, max(0, status.st_size - SAMPLE_BYTES) * number // SAMPLES))
+            start = max(0, status.st_size - SAMPLE_BYTES) * number // SAMPLES
+            # Of a small file all has been read.
+            small = status.st_size <= HEAD_BYTES
+            sample.update(head[start : start + SAMPLE_BYTES] if small else os.pread(stream.fileno(), SAMPLE_BYTES, start))
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, sample.hexdigest())
 
 
@@ -103,7 +107,7 @@ class StampBook:
         temp = Path(temp_folder) / f"stamp-{os.getpid()}"
         with explained(f"write {page}"):
             page.parent.mkdir(parents=True, exist_ok=True)
-            temp.write_text(json.dumps({"key": key, **asdict(memory)}, sort_keys=True), encoding="utf-8")
+            temp.write_text(json.dumps({"key": key, **vars(memory), "stamp": vars(memory.stamp)}, sort_keys=True), encoding="utf-8")
             temp.replace(page)
 
     def forget(self, key: str) -> None:

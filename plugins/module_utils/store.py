@@ -122,12 +122,15 @@ class Store:
             self.stamps.hold(str(path), Memory(stamp, digest, {}))
         return digest if self.holds(digest, size) else None
 
-    def hold_git(self, sha1: str, digest: Digest) -> None:
-        """Give a stored blob the name that git has for it as well; whoever calls it, under the lock, has checked both."""
+    def hold_git(self, sha1: str, digest: Digest, *, sync: bool = True) -> Path:
+        """Give a stored blob the name that git has for it as well; whoever calls it, under the lock, has checked both.
+
+        Return the folder of that name, which the caller syncs where ``sync`` is false.
+        """
         path, stored, temp = self.git_path(sha1), self.blob_path(digest), self.temp / f"git-{os.getpid()}"
         with explained(f"write {path}"):
             if path.exists() and path.samefile(stored):
-                return
+                return path.parent
             make_folders(path.parent)
             try:
                 os.link(stored, temp)
@@ -135,9 +138,10 @@ class Store:
                 if exc.errno not in NO_LINK:
                     raise
                 copy_hashed(stored.open("rb"), str(stored), digest, temp)
-            settle(temp, path)
+            settle(temp, path, sync=sync)
         self.stamps.hold(str(path), Memory(Stamp.of(str(path)), digest, {}))
         self.stamps.write(str(path), str(self.temp))
+        return path.parent
 
     def can_link(self, source: str) -> bool:
         """Tell whether ``source`` may become a blob by a hard link.

@@ -95,14 +95,15 @@ def copy_hashed(stream: BinaryIO, label: str, digest: Digest, temp: Path) -> int
     return size
 
 
-def settle(temp: Path, final: Path) -> None:
-    """Move a finished file to its name and make that last."""
+def settle(temp: Path, final: Path, *, sync: bool = True) -> None:
+    """Move a finished file to its name and make that last; without ``sync`` the caller does, for many at once."""
     if final.exists() and final.samefile(temp):
         # Of two names of one file, rename(2) would keep both.
         temp.unlink()
     else:
         temp.replace(final)
-    sync_folder(final.parent)
+    if sync:
+        sync_folder(final.parent)
 
 
 def exchanged(first: Path, second: Path) -> bool:

@@ -29,6 +29,8 @@ REPORT_S = 5.0
 # How often to see whether another run is done with a blob that this one wants too.
 BUSY_S = 0.5
 LOOK_S = 0.1
+# Until it is known how far away the server is, and so how many workers pay off.
+FIRST_LOOK_S = 0.01
 # How long a thread may take to end when all is over: that of a connection which is just being made.
 END_S = 20.0
 
@@ -99,8 +101,8 @@ class Transfer:
             while len(self._workers) < queue.wanted:
                 self._workers.append(Worker(len(self._workers), queue, client, limiter))
                 self._workers[-1].start()
-            with queue.changed:
-                queue.changed.wait(LOOK_S)
+            with queue.over:
+                queue.over.wait(LOOK_S if reached else FIRST_LOOK_S)
             self.received = sum(worker.received for worker in self._workers)
             round_trip = max(worker.round_trip for worker in self._workers)
             if round_trip and not reached:

@@ -60,8 +60,8 @@ def land(store: Store, downloads: Iterable[Download]) -> None:
         if download.partial and not download.single:
             download.partial.seal()
     with store.locked(), explained(f"write {store.root}"):
-        folders = {_lay(store, download) for download in sealed}
-        for folder in folders:
+        # A folder with many new names costs one step.
+        for folder in {folder for download in sealed for folder in _lay(store, download)}:
             sync_folder(folder)
     for download in sealed:
         if download.partial:
@@ -70,7 +70,8 @@ def land(store: Store, downloads: Iterable[Download]) -> None:
             download.partial = None
 
 
-def _lay(store: Store, download: Download) -> Path:
+def _lay(store: Store, download: Download) -> list[Path]:
+    """Give a file its names; return their folders."""
     blob, digest = download.blob, download.digest
     final = store.blob_path(digest)
     if download.partial and not store.holds(digest, blob.size):
@@ -80,9 +81,8 @@ def _lay(store: Store, download: Download) -> Path:
         store.stamps.write(str(final), str(store.temp))
         if not download.single:
             write_chunks(store, digest, blob.size, download.pieces.values())
-    if blob.git_sha1:
-        store.hold_git(blob.git_sha1, digest)
-    return final.parent
+    in_git = [store.hold_git(blob.git_sha1, digest, sync=False)] if blob.git_sha1 else []
+    return [final.parent, *in_git]
 
 
 def chunks_path(store: Store, digest: Digest) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import (
-    ARRIVED,
     LEAST_HALF,
     NEW,
     OPENING,
@@ -25,11 +24,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import
 MOST_ARRIVED = 100
 
 
-def fresh(downloads: Sequence[Download]) -> Flight | Download | None:
-    """Return a part that nobody has, or a file that is to be opened first, marked as being opened."""
-    waiting = sum(download.state == ARRIVED for download in downloads)
+def fresh(downloads: Sequence[Download], arrived: int) -> Flight | Download | None:
+    """Return a part that nobody has, or a file that is to be opened first, marked as being opened; ``arrived`` files wait for the store."""
     for download in downloads:
-        if download.state == NEW and waiting < MOST_ARRIVED:
+        if download.state == NEW and arrived < MOST_ARRIVED:
             download.state = OPENING
             return download
         if download.state == READY and download.gaps:

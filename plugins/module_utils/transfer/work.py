@@ -39,7 +39,15 @@ class Queue:
 
     def __init__(self, downloads: Sequence[Download], store: Store, is_stored: Callable[[Download], bool]) -> None:
         self.downloads, self.store, self._is_stored = list(downloads), store, is_stored
-        self.changed = threading.Condition()
+        # Those that are not in the store yet, which are looked through again and again; of them those that wait for it, and those
+        # with pieces to hash.
+        self._left: list[Download] = list(downloads)
+        self._arrived: list[Download] = []
+        self._in_pieces = [download for download in downloads if not download.single]
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        # Who waits for this one is not woken by each change.
+        self.over = threading.Condition(lock)
         self.stop = threading.Event()
         self.failure: BaseException | None = None
         # Workers with a number below this one may work.
@@ -53,7 +61,7 @@ class Queue:
         """Return the next part to bring, waiting for one; nothing when all is done."""
         while True:
             with self.changed:
-                if self.stop.is_set() or all(download.state in {DONE, ARRIVED} for download in self.downloads):
+                if self.stop.is_set() or len(self._left) == len(self._arrived):
                     return None
                 found = self._next(number)
                 if found is None:
@@ -67,7 +75,7 @@ class Queue:
         """Return a part that can be asked for at once, without waiting; not one that another worker has."""
         while not self.stop.is_set() and number < self.wanted:
             with self.changed:
-                found = fresh(self.downloads)
+                found = fresh(self._left, len(self._arrived))
             if not isinstance(found, Download):
                 return found
             self._open(found)
@@ -76,7 +84,7 @@ class Queue:
     def _next(self, number: int) -> Flight | Download | None:
         if number >= self.wanted:
             return None
-        return fresh(self.downloads) or half(self.downloads)
+        return fresh(self._left, len(self._arrived)) or half(self._left)
 
     def _open(self, download: Download) -> None:
         """Lock the file of a blob and see what an earlier run left of it. The caller has marked it as being opened."""
@@ -89,14 +97,14 @@ class Queue:
                 download.state = BUSY
             elif stored:
                 partial.close()
-                download.state = DONE
+                self._done([download])
             else:
                 download.partial, download.state = partial, READY
                 download.etag, download.pieces = partial.etag, partial.pieces
                 download.unproven = set(download.pieces)
                 download.gaps = gaps_between(download.pieces, download.blob.size)
                 if download.blob.size == 0:
-                    judge(download)
+                    self._judge(download)
             self.changed.notify_all()
 
     def opened(self, flight: Flight, etag: str) -> None:
@@ -153,7 +161,7 @@ class Queue:
             if flight.position >= flight.end:
                 download.flights.remove(flight)
             if download.single:
-                judge(download)
+                self._judge(download)
             self.changed.notify_all()
 
     def keep(self, flight: Flight) -> None:
@@ -198,10 +206,10 @@ class Queue:
     def next_to_hash(self) -> tuple[Download, Hashing, Piece, bool] | None:
         """Return a piece whose turn it is and whether it must be proven, waiting for one; nothing when all is done."""
         with self.changed:
-            while not self.stop.is_set() and any(download.state not in {DONE, ARRIVED} for download in self.downloads):
-                for download in self.downloads:
+            while self._in_pieces and not self.stop.is_set() and len(self._left) > len(self._arrived):
+                for download in self._in_pieces:
                     piece = download.pieces.get(download.hashing.frontier)
-                    if piece and not download.single and download.state in {READY, OPENING, RANGES, STREAM}:
+                    if piece and download.state in {READY, OPENING, RANGES, STREAM}:
                         return download, download.hashing, piece, piece.offset in download.unproven
                 self.changed.wait(0.5)
         return None
@@ -214,7 +222,7 @@ class Queue:
             download.unproven.discard(piece.offset)
             hashing.frontier = piece.end
             if hashing.frontier == download.blob.size:
-                judge(download)
+                self._judge(download)
                 self.changed.notify_all()
 
     def disproved(self, download: Download, hashing: Hashing, piece: Piece) -> None:
@@ -234,28 +242,38 @@ class Queue:
     def to_land(self, wait: float) -> list[Download]:
         """Return what can go into the store, waiting a little for it."""
         with self.changed:
-            found = [download for download in self.downloads if download.state == ARRIVED]
-            if not found and not self.stop.is_set() and not self.is_done:
+            if not self._arrived and not self.stop.is_set() and not self.is_done:
                 self.changed.wait(wait)
-                found = [download for download in self.downloads if download.state == ARRIVED]
-            return found
+            return list(self._arrived)
 
     def landed(self, downloads: Sequence[Download]) -> None:
         """Note what is in the store."""
         with self.changed:
-            for download in downloads:
-                download.state = DONE
+            self._done(downloads)
             self.changed.notify_all()
+
+    def _judge(self, download: Download) -> None:
+        judge(download)
+        if download.state == ARRIVED:
+            self._arrived.append(download)
+
+    def _done(self, downloads: Sequence[Download]) -> None:
+        for download in downloads:
+            download.state = DONE
+        self._left = [download for download in self._left if download.state != DONE]
+        if not self._left:
+            self.over.notify_all()
+        self._arrived = [download for download in self._arrived if download.state != DONE]
 
     @property
     def is_done(self) -> bool:
         """Tell whether nothing is left."""
-        return all(download.state == DONE for download in self.downloads)
+        return not self._left
 
     def retry_busy(self) -> list[Download]:
         """Return the blobs that other runs fetch; see again whether one of them has ended, unless there is other work."""
         with self.changed:
-            busy = [download for download in self.downloads if download.state == BUSY]
+            busy = [download for download in self._left if download.state == BUSY]
             for download in busy:
                 download.state = NEW
             self.changed.notify_all()
@@ -264,7 +282,7 @@ class Queue:
     def unfinished(self) -> list[Download]:
         """Return what is not in the store yet."""
         with self.changed:
-            return [download for download in self.downloads if download.state != DONE]
+            return list(self._left)
 
     def set_wanted(self, wanted: int) -> None:
         """Say how many workers may work."""
@@ -278,6 +296,7 @@ class Queue:
             self.failure = self.failure or failure
             self.stop.set()
             self.changed.notify_all()
+            self.over.notify_all()
 
     def fewer(self) -> None:
         """Work with half of the workers from now on: the server says that it is too much."""
