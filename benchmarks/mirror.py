@@ -57,9 +57,8 @@ def publish(host: NginxHost) -> tuple[str, dict[str, str]]:
         path = root / "hub" / REPO / FILE
         digest = write_file(path, SIZE, 1).sha256
         add_ollama_model(root, MODEL, path)
-        # The host is in another network namespace.
         options = Options(name=host.controller, cdn_name=host.controller)
-        with Upstream(root, host="0.0.0.0", cdn_host="0.0.0.0", options=options) as up:  # noqa: S104
+        with Upstream(root, host="0.0.0.0", cdn_host="0.0.0.0", options=options) as up:  # noqa: S104  the host is in another namespace
             commit = up.snapshot(REPO).commit
             models = [
                 {"name": "hub", "source": f"hf:{REPO}@{commit}#{FILE}", "engine": "ollama"},

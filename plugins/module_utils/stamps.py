@@ -45,11 +45,11 @@ class Stamp:
         """Stamp an open file."""
         status = os.fstat(stream.fileno())
         head = os.pread(stream.fileno(), HEAD_BYTES, 0)
+        # Of a small file all has been read.
+        small = status.st_size <= HEAD_BYTES
         sample = hashlib.sha256(head)
         for number in range(1, SAMPLES + 1):
             start = max(0, status.st_size - SAMPLE_BYTES) * number // SAMPLES
-            # Of a small file all has been read.
-            small = status.st_size <= HEAD_BYTES
             sample.update(head[start : start + SAMPLE_BYTES] if small else os.pread(stream.fileno(), SAMPLE_BYTES, start))
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, sample.hexdigest())
 

@@ -13,12 +13,13 @@ import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import write_site
+from tests.unit.helpers.site import Site, write_site
 from tests.unit.helpers.whole_pull import WholePull
 
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  each test makes a folder of its own there, with an unforeseeable name
 CallModule = Callable[..., dict[str, Any]]
 
 
@@ -47,16 +48,33 @@ def elsewhere() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def pulled_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder for the stand-in of the hubs, with one big file; nobody may change it."""
+def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    """Give a folder for the stand-in of the hubs, and what is in its one big file; nobody may change it."""
     root = tmp_path_factory.mktemp("site")
-    write_site(root)
-    return root
+    return root, write_site(root)
 
 
 @pytest.fixture
-def pull(call_module: CallModule, pulled_site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WholePull]:
-    """Give a pull from the stand-in, which does not wait long between attempts."""
+def pulled_site(content: tuple[Path, bytes]) -> Path:
+    """Give the folder alone."""
+    return content[0]
+
+
+@pytest.fixture
+def quick_upstream(pulled_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
+    """Serve the folder, to clients that do not wait long between attempts."""
     monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
     with Upstream(pulled_site) as up:
-        yield WholePull(call_module, up, tmp_path)
+        yield up
+
+
+@pytest.fixture
+def site(quick_upstream: Upstream, content: tuple[Path, bytes], tmp_path: Path) -> Site:
+    """Give a store and what it can fetch file by file."""
+    return Site(quick_upstream, Store(str(tmp_path / "store")), content[1])
+
+
+@pytest.fixture
+def pull(call_module: CallModule, quick_upstream: Upstream, tmp_path: Path) -> WholePull:
+    """Give a pull of the whole."""
+    return WholePull(call_module, quick_upstream, tmp_path)

@@ -16,13 +16,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.hub import HubS
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, REPO, SIZE, SMALL, digest_of, write_site
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    root = tmp_path_factory.mktemp("site")
-    return root, write_site(root)
+from tests.unit.helpers.site import BIG, CHUNK, REPO, SIZE, SMALL, digest_of
 
 
 @pytest.fixture

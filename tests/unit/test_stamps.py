@@ -63,7 +63,7 @@ def test_a_damaged_memory_is_no_memory(tmp_path: Path, page: str) -> None:
 
 def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source_file(tmp_path)
-    original = Stamp.of_stream.__func__  # type: ignore[attr-defined]
+    original = Stamp.of_stream.__func__  # type: ignore[attr-defined]  # the method without its class
     calls: list[int] = []
 
     def growing(stream: object) -> Stamp:

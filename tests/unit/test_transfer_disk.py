@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,10 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures, journal
+from ansible_collections.onprem.llm.plugins.module_utils.transfer import journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, sweep, try_lock
-from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, Site, digest_of, write_site
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    root = tmp_path_factory.mktemp("site")
-    return root, write_site(root)
-
-
-@pytest.fixture
-def site(content: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
-    with Upstream(content[0]) as up:
-        yield Site(up, Store(str(tmp_path / "store")), content[1])
+from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, Site, digest_of
 
 
 def journal_of(site: Site) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,25 +10,11 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, SMALL, Site, digest_of, git_of, write_site
+from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, SMALL, Site, digest_of, git_of
 
 ON_CDN = "server=cdn"
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    root = tmp_path_factory.mktemp("site")
-    return root, write_site(root)
-
-
-@pytest.fixture
-def site(content: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
-    with Upstream(content[0]) as up:
-        yield Site(up, Store(str(tmp_path / "store")), content[1])
 
 
 def test_all_is_well(site: Site) -> None:

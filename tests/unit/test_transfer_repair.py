@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.landing import chunks_path, read_chunks
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, try_lock
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing, salvage
-from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, SIZE, SMALL, Site, digest_of, write_site
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    root = tmp_path_factory.mktemp("site")
-    return root, write_site(root)
+from tests.unit.helpers.site import BIG, CHUNK, SIZE, SMALL, Site, digest_of
 
 
 @pytest.fixture
-def site(content: tuple[Path, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(failures, "FIRST_WAIT_S", 0.01)
-    with Upstream(content[0]) as up:
-        site = Site(up, Store(str(tmp_path / "store")), content[1])
-        site.fetch(access=Access(workers=1))
-        yield site
+def site(site: Site) -> Site:
+    """Give one whose files are in the store."""
+    site.fetch(access=Access(workers=1))
+    return site
 
 
 def stored(site: Site) -> Path:
