@@ -12,7 +12,7 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .testbed import engine, images, inputs
@@ -38,11 +38,13 @@ class Count:
 
     passed: int = 0
     failed: int = 0
+    reasons: list[str] = field(default_factory=list)
 
     def add(self, other: Count) -> None:
         """Add ``other`` to this count."""
         self.passed += other.passed
         self.failed += other.failed
+        self.reasons += other.reasons
 
 
 def command(*words: str) -> Count:
@@ -51,7 +53,7 @@ def command(*words: str) -> Count:
     ok = subprocess.run(words, cwd=ROOT, check=False).returncode == 0
     if not ok:
         print(f"FAILED: {' '.join(words)}", flush=True)
-    return Count(1, 0) if ok else Count(0, 1)
+    return Count(1, 0) if ok else Count(0, 1, [" ".join(words)])
 
 
 def counted(name: str, *words: str) -> Count:
@@ -74,9 +76,15 @@ def from_junit(report: Path) -> Count:
     if not report.exists():
         return count
     for case in ET.parse(report).iter("testcase"):  # noqa: S314  written a moment ago by our own test runner
-        bad = any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))
-        count.add(Count(0, 1) if bad else Count(1, 0))
+        bad = next((found for tag in ("failure", "error", "skipped") if (found := case.find(tag)) is not None), None)
+        count.add(Count(1, 0) if bad is None else Count(0, 1, [f"{case.get('classname')}::{case.get('name')}: {excerpt(bad)}"]))
     return count
+
+
+def excerpt(failure: ET.Element) -> str:
+    """Return how a test failed, in one line of at most 600 characters."""
+    lines = " | ".join(line.strip() for line in (failure.get("message") or failure.text or "").splitlines() if line.strip())
+    return lines if len(lines) <= 600 else f"{lines[:300]} [...] {lines[-290:]}"
 
 
 def lint() -> Count:
@@ -132,7 +140,7 @@ def chosen(names: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Run the phases, show how long each took, and end with the count."""
+    """Run the phases, show what failed and how long each took, and end with the count."""
     JUNIT.mkdir(parents=True, exist_ok=True)
     total, times = Count(), []
     for name in chosen(sys.argv[1:]):
@@ -141,7 +149,7 @@ def main() -> None:
         count = PHASES[name]()
         total.add(count)
         times.append(f"{name:18} {time.monotonic() - start:6.0f} s  {count.passed} passed, {count.failed} failed")
-    print("\n".join(["", *times]))
+    print("\n".join(["", *(f"FAILED: {reason}" for reason in total.reasons), *times]))
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)
 
