@@ -1,7 +1,8 @@
 """Run the checks of this project and count them: ``python3 -m tools.test [PHASE...]``.
 
-Without arguments all phases run, in order. ``molecule`` stands for every scenario. The last line has the form
-``N passed, N failed``: a linter or a molecule sequence counts as one, a test as one.
+Without arguments all phases run. ``molecule`` stands for every scenario. Two phases run at a time (``JOBS=1``: one), and what one
+of several has printed is shown when it ends. The last line has the form ``N passed, N failed``: a linter or a molecule sequence
+counts as one, a test as one.
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from .testbed import engine, images, inputs
 from .testbed.shell import CACHE, ROOT, main_guard
 
 JUNIT = CACHE / "junit"
-SCENARIOS = ("default", "ollama", "gateway", "mirror", "engines", "vllm")
+LOGS = CACHE / "logs"
+SCENARIOS = ("vllm", "ollama", "gateway", "mirror", "engines", "default")
 VLLM_SCENARIOS = ("vllm", "engines", "mirror")
 LINTERS = (
     ("ruff check", "--quiet", "."),
@@ -47,20 +52,25 @@ class Count:
         self.reasons += other.reasons
 
 
-def command(*words: str) -> Count:
+Phase = Callable[[TextIO], Count]
+# What scenarios share is made by one of them, and what they have printed comes out in whole pieces.
+SHARED, PRINTING = threading.Lock(), threading.Lock()
+
+
+def command(log: TextIO, *words: str) -> Count:
     """Run one command, shown; it counts as one check."""
-    print(f"--- {' '.join(words)}", flush=True)
-    ok = subprocess.run(words, cwd=ROOT, check=False).returncode == 0
+    print(f"--- {' '.join(words)}", file=log, flush=True)
+    ok = subprocess.run(words, cwd=ROOT, check=False, stdout=log, stderr=subprocess.STDOUT).returncode == 0
     if not ok:
-        print(f"FAILED: {' '.join(words)}", flush=True)
+        print(f"FAILED: {' '.join(words)}", file=log, flush=True)
     return Count(1, 0) if ok else Count(0, 1, [" ".join(words)])
 
 
-def counted(name: str, *words: str) -> Count:
+def counted(log: TextIO, name: str, *words: str) -> Count:
     """Run one command that leaves ``junit/<name>.xml``; its tests count, and so does the command if it fails otherwise."""
     report = JUNIT / f"{name}.xml"
     report.unlink(missing_ok=True)
-    whole = command(*words)
+    whole = command(log, *words)
     tests = from_junit(report)
     if whole.failed and tests.failed:
         whole = Count()
@@ -87,47 +97,50 @@ def excerpt(failure: ET.Element) -> str:
     return lines if len(lines) <= 600 else f"{lines[:300]} [...] {lines[-290:]}"
 
 
-def lint() -> Count:
+def lint(log: TextIO) -> Count:
     """Run every linter."""
     total = Count()
     for first, *rest in LINTERS:
-        total.add(command(*first.split(), *rest))
+        total.add(command(log, *first.split(), *rest))
     return total
 
 
-def unit() -> Count:
-    """Run the unit tests of the Python code."""
-    return counted("unit", "pytest", "-q", f"--junitxml={JUNIT / 'unit.xml'}", "tests/unit")
+def tests(name: str) -> Phase:
+    """Return the phase that runs the tests in one folder."""
+    return lambda log: counted(log, name, "pytest", "-q", f"--junitxml={JUNIT / name}.xml", f"tests/{name}")
 
 
-def scenario(name: str) -> Callable[[], Count]:
+def scenario(name: str) -> Phase:
     """Return the phase that runs one molecule scenario."""
 
-    def phase() -> Count:
-        engine.ensure()
-        inputs.ensure_model()
-        inputs.ensure_llama()
-        if name in VLLM_SCENARIOS:
-            inputs.ensure_vllm_model()
-        return counted(f"molecule-{name}", "molecule", "test", "-s", name)
+    def phase(log: TextIO) -> Count:
+        with SHARED:
+            engine.ensure()
+            inputs.ensure_model()
+            inputs.ensure_llama()
+            if name in VLLM_SCENARIOS:
+                inputs.ensure_vllm_model()
+        return counted(log, f"molecule-{name}", "molecule", "test", "-s", name)
 
     return phase
 
 
-def lua() -> Count:
+def lua(log: TextIO) -> Count:
     """Run the unit tests of the gateway's Lua code."""
-    engine.ensure()
-    os.environ["LUA_IMAGE"] = images.ensure("lua")
-    return command("tests/lua/run.sh")
+    with SHARED:
+        engine.ensure()
+        os.environ["LUA_IMAGE"] = images.ensure("lua")
+    return command(log, "tests/lua/run.sh")
 
 
-PHASES: dict[str, Callable[[], Count]] = {
+# The longest scenario comes early, so that two lanes end at about the same time.
+PHASES: dict[str, Phase] = {
     "lint": lint,
-    "sanity": lambda: command("python3", "tests/run_sanity.py"),
-    "unit": unit,
-    "lua": lua,
     **{f"molecule-{name}": scenario(name) for name in SCENARIOS},
-    "demo": lambda: counted("demo", "pytest", "-q", f"--junitxml={JUNIT / 'demo.xml'}", "tests/demo"),
+    "sanity": lambda log: command(log, "python3", "tests/run_sanity.py"),
+    "unit": tests("unit"),
+    "lua": lua,
+    "demo": tests("demo"),
 }
 
 
@@ -139,16 +152,32 @@ def chosen(names: list[str]) -> list[str]:
     return wanted or list(PHASES)
 
 
+def run_phase(name: str, jobs: int) -> tuple[Count, str]:
+    """Run one phase; return its count and a line about it. Beside others it prints into a log, which is shown in one piece."""
+    print(f"==> {name}", flush=True)
+    start = time.monotonic()
+    if jobs == 1:
+        count = PHASES[name](sys.stdout)
+    else:
+        path = LOGS / f"{name}.log"
+        with path.open("w", encoding="utf-8") as log:
+            count = PHASES[name](log)
+        with PRINTING:
+            print(f"==> {name}: what it printed\n{path.read_text(encoding='utf-8', errors='replace')}", flush=True)
+    return count, f"{name:18} {time.monotonic() - start:6.0f} s  {count.passed} passed, {count.failed} failed"
+
+
 def main() -> None:
     """Run the phases, show what failed and how long each took, and end with the count."""
-    JUNIT.mkdir(parents=True, exist_ok=True)
+    for folder in (JUNIT, LOGS):
+        folder.mkdir(parents=True, exist_ok=True)
+    names = chosen(sys.argv[1:])
+    jobs = min(int(os.environ.get("JOBS", "2")), len(names))
     total, times = Count(), []
-    for name in chosen(sys.argv[1:]):
-        print(f"==> {name}", flush=True)
-        start = time.monotonic()
-        count = PHASES[name]()
-        total.add(count)
-        times.append(f"{name:18} {time.monotonic() - start:6.0f} s  {count.passed} passed, {count.failed} failed")
+    with ThreadPoolExecutor(jobs) as lanes:
+        for count, line in lanes.map(lambda name: run_phase(name, jobs), names):
+            total.add(count)
+            times.append(line)
     print("\n".join(["", *(f"FAILED: {reason}" for reason in total.reasons), *times]))
     print(f"{total.passed} passed, {total.failed} failed", flush=True)
     sys.exit(1 if total.failed or not total.passed else 0)
