@@ -28,9 +28,9 @@ def test_a_large_file_is_stamped_in_no_time(tmp_path: Path) -> None:
     path = tmp_path / "large.gguf"
     with path.open("wb") as stream:
         stream.truncate(40 << 30)
-    started = time.monotonic()
+    started = time.process_time()
     assert Stamp.of(str(path)) == Stamp.of(str(path))
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("change", ["size", "time", "inode", "content with the same size, time and inode"])
