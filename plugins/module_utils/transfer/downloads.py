@@ -185,11 +185,13 @@ class Flight:
             return 0.0
         return passed * self.left / max(1, self.claimed - self.start)
 
-    def take_piece(self) -> Piece:
-        """Return the piece that has just been completed, and begin the next one."""
-        piece = Piece(self.start, self.position - self.start, self.hash.hexdigest())
+    def piece(self) -> Piece:
+        """Return the piece that has been written, up to where this flight is."""
+        return Piece(self.start, self.position - self.start, self.hash.hexdigest())
+
+    def begin_next(self) -> None:
+        """Begin the next piece. Until then the one before counts as missing, for whoever plans what is left looks at ``start``."""
         self.start, self.hash, self.attempts = self.position, hashlib.sha256(), 0
-        return piece
 
 
 @dataclass

@@ -145,9 +145,9 @@ class Queue:
             flight.claimed = flight.position + wanted
             return wanted
 
-    def arrived(self, flight: Flight, piece: Piece) -> None:
-        """Note a piece that was written: in the journal, then for the hasher."""
-        download = flight.download
+    def arrived(self, flight: Flight) -> None:
+        """Note the piece that was written: in the journal, then for the hasher."""
+        download, piece = flight.download, flight.piece()
         with self.changed:
             self._check(flight)
         if download.partial:
@@ -158,6 +158,7 @@ class Queue:
         with self.changed:
             self._check(flight)
             download.pieces[piece.offset] = piece
+            flight.begin_next()
             if flight.position >= flight.end:
                 download.flights.remove(flight)
             if download.single:
@@ -169,7 +170,7 @@ class Queue:
         download = flight.download
         with self.changed, suppress(ModelError):
             if download.partial and not download.single and flight.epoch == download.epoch and flight.position > flight.start:
-                download.partial.note(flight.take_piece())
+                download.partial.note(flight.piece())
 
     def give_back(self, flight: Flight) -> None:
         """Let somebody else bring what is left of a flight."""

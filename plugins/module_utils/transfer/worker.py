@@ -287,7 +287,7 @@ class Worker(threading.Thread):
             download.hashing.update(data)
         flight.position += len(data)
         if flight.position >= flight.boundary:
-            self.queue.arrived(flight, flight.take_piece())
+            self.queue.arrived(flight)
 
 
 def _headers(origin: Origin, asked: Asked) -> dict[str, str]:
