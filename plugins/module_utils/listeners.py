@@ -5,13 +5,27 @@
 
 from __future__ import annotations
 
+import pwd
 import re
-from collections.abc import Iterator
+import socket as sockets
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 LISTEN = "0A"
 SOCKET = re.compile(r"socket:\[(\d+)\]")
+
+
+@dataclass(frozen=True)
+class Socket:
+    """A socket that listens: its port and address, its inode, and the number of the account that owns it."""
+
+    port: int
+    address: str
+    inode: str
+    uid: int
 
 
 def holder_of(port: int, unit: str, proc: Path = Path("/proc")) -> dict[str, Any] | None:
@@ -38,6 +52,69 @@ def holder_of(port: int, unit: str, proc: Path = Path("/proc")) -> dict[str, Any
     )
 
 
+def listening(ports: Iterable[int], proc: Path = Path("/proc")) -> list[dict[str, Any]]:
+    """Return who listens on ``ports``: ``port``, ``address``, ``process``, ``unit`` (of systemd) and ``account``.
+
+    Process and unit are None where this account may not look into the process. Not every socket has a process: some belong to the kernel.
+    """
+    sockets = [socket for table in ("tcp", "tcp6") for socket in parse_sockets(_text(proc / "net" / table)) if socket.port in set(ports)]
+    holders = _holders({socket.inode for socket in sockets}, proc) if sockets else {}
+    found = []
+    for socket in sorted(sockets, key=lambda socket: (socket.port, socket.address)):
+        holder = holders.get(socket.inode)
+        found.append(
+            {
+                "port": socket.port,
+                "address": socket.address,
+                "process": _text(holder / "comm").strip() or None if holder else None,
+                "unit": unit_of(_text(holder / "cgroup")) if holder else None,
+                "account": _account(socket.uid),
+            }
+        )
+    return found
+
+
+def parse_sockets(text: str) -> list[Socket]:
+    """Return the sockets of ``/proc/net/tcp`` or ``tcp6`` that listen; a line that is not understood is left out."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        address, _colon, port = fields[1].rpartition(":") if len(fields) > 9 else ("", "", "")
+        if port and fields[3] == LISTEN:
+            found.append(Socket(int(port, 16), _address(address), fields[9], int(fields[7])))
+    return found
+
+
+def unit_of(cgroup: str) -> str | None:
+    """Return the systemd unit of a process from its ``/proc/<pid>/cgroup``; None if it is of none."""
+    return next((part for line in cgroup.splitlines() for part in reversed(line.split("/")) if part.endswith(".service")), None)
+
+
+def _address(digits: str) -> str:
+    """Return an address as people write it. The kernel prints words of four bytes in the order of the processor."""
+    words = [bytes.fromhex(digits[start : start + 8]) for start in range(0, len(digits), 8)]
+    raw = b"".join(word[::-1] if sys.byteorder == "little" else word for word in words)
+    return sockets.inet_ntop(sockets.AF_INET if len(raw) == 4 else sockets.AF_INET6, raw)
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _holders(inodes: set[str], proc: Path) -> dict[str, Path]:
+    """Return the first process that has each of these sockets open, as far as this account may look."""
+    found: dict[str, Path] = {}
+    for process in sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
+        for inode in inodes & (_inodes_of(process) or set()):
+            found.setdefault(inode, process)
+        if len(found) == len(inodes):
+            break
+    return found
+
+
 def _described(process: Path, unit: str) -> dict[str, Any]:
     return {"name": _text(process / "comm").strip(), "pid": int(process.name), "ours": f"/{unit}" in _text(process / "cgroup")}
 
@@ -45,21 +122,27 @@ def _described(process: Path, unit: str) -> dict[str, Any]:
 def _sockets_on(port: int, proc: Path) -> Iterator[tuple[str, int]]:
     """Yield inode and owner of each socket that listens on ``port``."""
     for table in ("tcp", "tcp6"):
-        for line in _text(proc / "net" / table).splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                yield fields[9], int(fields[7])
+        for socket in parse_sockets(_text(proc / "net" / table)):
+            if socket.port == port:
+                yield socket.inode, socket.uid
 
 
 def _inodes_of(process: Path) -> set[str] | None:
     """Return the sockets that a process has open; None if this user may not know."""
     try:
-        targets = [str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()]
+        descriptors = list((process / "fd").iterdir())
     except PermissionError:
         return None
     except OSError:  # It has ended.
         return set()
-    return {found[1] for found in map(SOCKET.fullmatch, targets) if found}
+    return {found[1] for found in map(SOCKET.fullmatch, map(_target, descriptors)) if found}
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # It was closed meanwhile, as that of the listing itself is.
+        return ""
 
 
 def _uid(process: Path) -> int:

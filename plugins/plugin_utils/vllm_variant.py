@@ -36,7 +36,8 @@ def _gpu_problem(nvidia: Mapping[str, Any], least: int) -> str:
             f"The host has an NVIDIA GPU, but its driver does not work ({nvidia['problem']}): install driver {CUDA_DRIVER} or newer "
             "(on WSL2 that of Windows), or set vllm_variant to cpu to leave the GPU alone."
         )
-    old = [gpu for gpu in nvidia["gpus"] if _numbers(gpu["compute_capability"])[:2] < CUDA_CAPABILITY]
+    # A driver that is so old that it does not tell the capability is refused below.
+    old = [gpu for gpu in nvidia["gpus"] if gpu["compute_capability"] and _numbers(gpu["compute_capability"])[:2] < CUDA_CAPABILITY]
     if old:
         wanted = ".".join(map(str, CUDA_CAPABILITY))
         return (

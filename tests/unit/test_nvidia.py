@@ -9,6 +9,8 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils import nvidia
 
 FIXTURES = Path(__file__).parent / "fixtures" / "nvidia-smi"
+ROW = "580.1, 9.0, 81559, 81004, 0, GPU-0, 00000000:18:00.0, Disabled, Enabled, NVIDIA H100"
+MIB = 1 << 20
 
 
 def standin(folder: Path, script: str) -> str:
@@ -38,13 +40,98 @@ def test_what_is_understood(fixture: str, driver: str, capabilities: list[str]) 
         ("", "sees no GPU"),
         ("garbage\n", "not understood: garbage"),
         ("580.1, [N/A], 1, GPU\n", "not understood"),
-        ("580.1, 9.0, 1, GPU\n<html>\n", "not understood: <html>"),
+        ("580.1, 9.0, 1, GPU\n", "not understood"),
+        (f"{ROW}\n<html>\n", "not understood: <html>"),
         ("\x1b[31mred\n", "not understood: [31mred"),
     ],
 )
 def test_what_is_not_understood_gives_a_reason(text: str, words: str) -> None:
     driver, gpus, problem = nvidia.parse(text)
     assert (driver, gpus) == ("", []) and words in problem
+
+
+@pytest.mark.parametrize(
+    ("fixture", "expected"),
+    [
+        (
+            "two-h100",
+            {
+                "index": 0,
+                "name": "NVIDIA H100 80GB HBM3",
+                "uuid": "GPU-00000000-0000-0000-0000-000000000000",
+                "pci": "00000000:18:00.0",
+                "memory_total": 81559 * MIB,
+                "memory_free": 81004 * MIB,
+                "compute_capability": "9.0",
+                "mig": False,
+                "ecc": True,
+            },
+        ),
+        ("wsl", {"memory_total": 32607 * MIB, "mig": False, "ecc": False}),
+        # One memory for processor and GPU: nvidia-smi gives no number.
+        ("shared-memory", {"memory_total": None, "memory_free": None, "compute_capability": "12.1"}),
+    ],
+)
+def test_what_is_told_of_a_gpu(fixture: str, expected: dict[str, object]) -> None:
+    (first, *_others) = nvidia.parse((FIXTURES / f"documented-{fixture}.txt").read_text())[1]
+    assert {key: first[key] for key in expected} == expected
+
+
+def test_a_field_that_an_old_driver_does_not_know_is_left_out(tmp_path: Path) -> None:
+    refusal, answer = f"{FIXTURES}/documented-no-such-field.txt", f"{FIXTURES}/documented-very-old-driver.txt"
+    script = f"case $1 in *compute_cap*) cat {refusal}; exit 2;; esac; cat {answer}"
+    driver, (gpu,), problem = nvidia.ask(standin(tmp_path, script))
+    assert (driver, problem, gpu["compute_capability"], gpu["name"]) == ("470.256.02", "", None, "Tesla T4")
+
+
+def test_a_field_that_nobody_knows_is_a_reason(tmp_path: Path) -> None:
+    program = standin(tmp_path, "echo 'Field \"uuid\" is not a valid field to query.'; exit 2")
+    assert nvidia.ask(program) == ("", [], 'standin-nvidia-smi ended with status 2: Field "uuid" is not a valid field to query.')
+
+
+@pytest.mark.parametrize(
+    ("fixture", "pairs"),
+    [
+        ("topology-nvlink", [(0, 1, 18), (0, 2, 18), (0, 3, 18), (1, 2, 18), (1, 3, 18), (2, 3, 18)]),
+        ("topology-pcie", []),
+        ("no-driver", []),
+    ],
+)
+def test_how_gpus_are_joined(fixture: str, pairs: list[tuple[int, int, int]]) -> None:
+    found = nvidia.parse_topology((FIXTURES / f"documented-{fixture}.txt").read_text())
+    assert [(pair["a"], pair["b"], pair["links"]) for pair in found] == pairs
+
+
+def test_programs_on_the_gpus() -> None:
+    found = nvidia.parse_processes((FIXTURES / "documented-processes.txt").read_text() + "garbage\n1, 2, 3\na, b, c, d\n")
+    assert [(one["pid"], one["memory"], one["name"]) for one in found] == [
+        (4711, 75012 * MIB, "/opt/vllm/current/bin/python"),
+        (4712, None, "[Not Found]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fixture", "version"),
+    [("version", "13.0"), ("heading-610", "13.3"), ("heading-470", "11.4"), ("no-driver", None)],
+)
+def test_the_cuda_of_a_driver(fixture: str, version: str | None) -> None:
+    assert nvidia.parse_cuda((FIXTURES / f"documented-{fixture}.txt").read_text()) == version
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version:  gcc 13.3.0\n",
+            ("open", "580.95.05"),
+        ),
+        ("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.154.05  Thu Dec 28 15:37:48 UTC 2023\n", ("proprietary", "535.154.05")),
+        ("", (None, None)),
+        ("GCC version: gcc version 14.2.1\n", (None, None)),
+    ],
+)
+def test_the_module_of_a_driver(text: str, expected: tuple[str | None, str | None]) -> None:
+    assert nvidia.parse_module(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +148,7 @@ def test_a_driver_that_does_not_work_says_so(tmp_path: Path, fixture: str, statu
 
 
 def test_a_program_that_hangs_is_given_up(tmp_path: Path) -> None:
-    assert nvidia.ask(standin(tmp_path, "exec sleep 30"), timeout=0.2) == ("", [], "nvidia-smi did not answer within 0.2 s")
+    assert nvidia.ask(standin(tmp_path, "exec sleep 30"), timeout=0.2) == ("", [], "standin-nvidia-smi did not answer within 0.2 s")
 
 
 def test_a_program_that_cannot_run_is_told(tmp_path: Path) -> None:
