@@ -9,29 +9,26 @@ error, never in memory use. Format: https://github.com/ggml-org/ggml/blob/master
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Union
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.gguf_header import (
+    MAX_DIMENSIONS,
+    MAX_KEY,
+    MAX_NUMBER,
+    Header,
+    KeyValue,
+    Scalar,
+    Stream,
+    preamble,
+)
 
-Scalar = Union[int, float, bool, str]
-
-MAX_HEADER = 128 << 20
-MAX_KEYS = 1 << 16
-MAX_TENSORS = 1 << 18
-MAX_STRINGS = 4 << 20
-MAX_KEY = 1 << 10
-MAX_KEPT_TEXT = 1 << 20
-MAX_DIMENSIONS = 4
-MAX_NUMBER = (1 << 63) - 1
-DEFAULT_ALIGNMENT = 32
-
+DEFAULT_ALIGNMENT, MOST_KEPT = 32, 1024
 KEPT_PREFIXES = ("general.", "split.")
+ARCHITECTURE, FILE_TYPE, TOKENS = "general.architecture", "general.file_type", "tokenizer.ggml.tokens"
 KEPT_ENDINGS = (".chat_template", ".context_length", ".embedding_length")
-STRING, ARRAY = 8, 9
-SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 # ggml tensor type: values in a block, bytes of a block (ggml-common.h).
 BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36),
@@ -50,20 +47,12 @@ FILE_TYPES = {
 
 
 @dataclass(frozen=True)
-class Gguf:
-    """What the header of one file says."""
+class Role:
+    """What a file is for: a whole model or a part of one."""
 
-    version: int
     architecture: str
-    name: str
     kind: str
-    file_type: str
-    parameters: int
-    context_length: int
-    embedding_length: int
-    chat_template: str
     shards: int
-    data_end: int
 
     @property
     def is_projector(self) -> bool:
@@ -76,79 +65,18 @@ class Gguf:
         return self.kind == "adapter"
 
 
-class _Header:
-    """Reads forward through a header and refuses to leave the file or the budget."""
+@dataclass(frozen=True)
+class Gguf(Role):
+    """What the header of one file says."""
 
-    def __init__(self, stream: BinaryIO, path: str, size: int) -> None:
-        self._stream = stream
-        self._path = path
-        self._end = min(size, MAX_HEADER)
-        self._short = size <= MAX_HEADER
-        self._texts = MAX_STRINGS
-        self.position = 0
-
-    def refuse(self, why: str) -> ModelError:
-        return ModelError(f"{self._path} is not a usable GGUF file: {why}. Fetch it again and compare its sha256.")
-
-    def _claim(self, count: int) -> None:
-        if count > self._end - self.position:
-            raise self.refuse("it ends inside its header" if self._short else f"its header is longer than {MAX_HEADER} bytes")
-        self.position += count
-
-    def take(self, count: int) -> bytes:
-        self._claim(count)
-        data = self._stream.read(count)
-        if len(data) != count:
-            raise self.refuse("it became shorter while it was read")
-        return data
-
-    def skip(self, count: int) -> None:
-        self._claim(count)
-        self._stream.seek(self.position)
-
-    def number(self, layout: str) -> int | float | bool:
-        value: int | float | bool = struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
-        return value
-
-    def count(self, limit: int, of: str, layout: str = "<Q") -> int:
-        value = int(self.number(layout))
-        if value > limit:
-            raise self.refuse(f"it claims {value} {of}, more than {limit}")
-        return value
-
-    def text(self, limit: int, of: str) -> str:
-        return self.take(self.count(limit, f"bytes for {of}")).decode("utf-8", "replace")
-
-    def skip_value(self, kind: int) -> None:
-        if kind == STRING:
-            self.skip(self.count(MAX_HEADER, "bytes for a text"))
-        elif kind == ARRAY:
-            self._skip_array()
-        elif kind in SCALARS:
-            self.skip(struct.calcsize(SCALARS[kind]))
-        else:
-            raise self.refuse(f"it holds a value of the unknown type {kind}")
-
-    def _skip_array(self) -> None:
-        kind = int(self.number("<I"))
-        if kind == STRING:
-            texts = self.count(self._texts, "texts in its lists")
-            self._texts -= texts
-            for _unused in range(texts):
-                self.skip(self.count(MAX_HEADER, "bytes for a text"))
-        elif kind in SCALARS:
-            self.skip(self.count(MAX_HEADER, "numbers in a list") * struct.calcsize(SCALARS[kind]))
-        else:
-            raise self.refuse(f"it holds a list of the type {kind}, which the format does not allow")
-
-    def value(self, kind: int, key: str) -> Scalar | None:
-        """Return a value that is kept; a list is passed over."""
-        if kind == STRING:
-            return self.text(MAX_KEPT_TEXT, key)
-        if kind in SCALARS:
-            return self.number(SCALARS[kind])
-        self.skip_value(kind)
-        return None
+    version: int
+    name: str
+    file_type: str
+    parameters: int
+    context_length: int
+    embedding_length: int
+    chat_template: str
+    data_end: int
 
 
 def read_gguf(path: str) -> Gguf:
@@ -156,8 +84,8 @@ def read_gguf(path: str) -> Gguf:
     with explained(f"read {path}"), Path(path).open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
-        header = _Header(stream, path, size)
-        version, tensors, keys = _preamble(header)
+        header = Header(stream, path, size)
+        version, tensors, keys = preamble(header)
         values = _key_values(header, keys)
         parameters, data_length = _tensor_table(header, tensors)
         position = header.position
@@ -172,7 +100,7 @@ def read_gguf(path: str) -> Gguf:
         raise ModelError(
             f"{path} was cut short: its tensors need {data_end} bytes, the file has {size}. Fetch it again and compare its sha256."
         )
-    architecture = _text(values, "general.architecture")
+    architecture = _text(values, ARCHITECTURE)
     if not architecture:
         raise header.refuse("it names no architecture")
     return Gguf(
@@ -180,7 +108,7 @@ def read_gguf(path: str) -> Gguf:
         architecture=architecture,
         name=_text(values, "general.name"),
         kind=_text(values, "general.type"),
-        file_type=FILE_TYPES.get(_whole(values, "general.file_type", -1), "unknown"),
+        file_type=FILE_TYPES.get(_whole(values, FILE_TYPE, -1), "unknown"),
         parameters=parameters,
         context_length=_whole(values, f"{architecture}.context_length", 0),
         embedding_length=_whole(values, f"{architecture}.embedding_length", 0),
@@ -190,36 +118,48 @@ def read_gguf(path: str) -> Gguf:
     )
 
 
-def _preamble(header: _Header) -> tuple[int, int, int]:
-    try:
-        magic = header.take(4)
-        version = int(header.number("<I"))
-    except ModelError:
-        raise header.refuse("it is too short to hold a header") from None
-    if magic != b"GGUF":
-        raise header.refuse(f"it starts with {magic!r}, not with b'GGUF'")
-    if version not in {2, 3}:
-        big = version in {2 << 24, 3 << 24}
-        raise header.refuse("it is written for big-endian machines" if big else f"its format version is {version}, engines read 2 and 3")
-    tensors = header.count(MAX_TENSORS, "tensors")
-    return version, tensors, header.count(MAX_KEYS, "keys")
+def read_key_values(stream: Stream, path: str, size: int) -> dict[str, KeyValue]:
+    """Return what the header of a file of ``size`` bytes says of the model, under its own keys: numbers, short texts and lists.
+
+    Of the vocabulary (``tokenizer.ggml.tokens``) it is the length, and ``general.file_type`` is in words. The stream is read as far as
+    the keys go, so that the beginning of a file will do.
+    """
+    header = Header(stream, path, size)
+    _version, _tensors, keys = preamble(header)
+    kept: dict[str, KeyValue] = {}
+    for _unused in range(keys):
+        key = header.text(MAX_KEY, "a key")
+        kind = int(header.number("<I"))
+        value = header.length_of_list(kind) if key == TOKENS else header.short_value(kind)
+        if value is not None and len(kept) < MOST_KEPT:
+            kept[key] = value
+    if not _text(kept, ARCHITECTURE):
+        raise header.refuse("it names no architecture")
+    if FILE_TYPE in kept:
+        kept[FILE_TYPE] = FILE_TYPES.get(_whole(kept, FILE_TYPE, -1), "unknown")
+    return kept
 
 
-def _key_values(header: _Header, keys: int) -> dict[str, Scalar]:
+def role_of(values: Mapping[str, KeyValue]) -> Role:
+    """Return what a file with these key-values is for."""
+    return Role(_text(values, ARCHITECTURE), _text(values, "general.type"), _whole(values, "split.count", 0))
+
+
+def _key_values(header: Header, keys: int) -> dict[str, Scalar]:
     kept: dict[str, Scalar] = {}
     for _unused in range(keys):
         key = header.text(MAX_KEY, "a key")
         kind = int(header.number("<I"))
         if key.startswith(KEPT_PREFIXES) or key.endswith(KEPT_ENDINGS):
             value = header.value(kind, key)
-            if value is not None and len(kept) < 1024:
+            if value is not None and len(kept) < MOST_KEPT:
                 kept[key] = value
         else:
             header.skip_value(kind)
     return kept
 
 
-def _tensor_table(header: _Header, tensors: int) -> tuple[int, int]:
+def _tensor_table(header: Header, tensors: int) -> tuple[int, int]:
     """Return the number of parameters and the length of the data that the table describes."""
     parameters = length = 0
     for _unused in range(tensors):
@@ -246,11 +186,11 @@ def _tensor_table(header: _Header, tensors: int) -> tuple[int, int]:
     return parameters, length
 
 
-def _text(values: dict[str, Scalar], key: str) -> str:
+def _text(values: Mapping[str, KeyValue], key: str) -> str:
     value = values.get(key, "")
     return value if isinstance(value, str) else ""
 
 
-def _whole(values: dict[str, Scalar], key: str, default: int) -> int:
+def _whole(values: Mapping[str, KeyValue], key: str, default: int) -> int:
     value = values.get(key, default)
     return value if isinstance(value, int) and not isinstance(value, bool) else default

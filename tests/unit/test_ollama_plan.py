@@ -25,7 +25,19 @@ from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import Tensor, keys, write_gguf
 
 # Written by 'ollama create' 0.34.4 from SmolLM2-135M-Instruct.Q4_1.gguf and a Modelfile with the settings below.
-SMOLLM2 = Gguf(3, "llama", "", "model", "Q4_1", 134515008, 8192, 576, "", 0, 98362432)
+SMOLLM2 = Gguf(
+    version=3,
+    architecture="llama",
+    name="",
+    kind="model",
+    file_type="Q4_1",
+    parameters=134515008,
+    context_length=8192,
+    embedding_length=576,
+    chat_template="",
+    shards=0,
+    data_end=98362432,
+)
 SMOLLM2_DIGEST = Digest("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
 SMOLLM2_SETTINGS = Settings(
     template="{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -30,14 +30,28 @@ SHARD = re.compile(r"model-\d{5,6}-of-\d{5,6}\.safetensors", re.ASCII)
 
 def wanted_files(manifest: RemoteManifest) -> list[RemoteBlob]:
     """Return the files that vLLM reads, judged by their names; refuse a repository that lacks what it needs."""
-    blobs = {blob.name: blob for blob in manifest.blobs if FILE_NAME.fullmatch(blob.name)}
-    label = str(manifest.ref)
-    listed = weights_list(label, blobs)
-    check_text_names(label, blobs)
-    weights = {WEIGHTS} if listed == WEIGHTS else {name for name in blobs if SHARD.fullmatch(name)}
-    if not weights:
-        weights = {name for name in blobs if name.endswith(".safetensors") and not name.startswith("consolidated")}
+    blobs = _top(manifest)
+    weights = _weights(str(manifest.ref), blobs)
+    check_text_names(str(manifest.ref), blobs)
     return [blob for name, blob in sorted(blobs.items()) if name in weights or (SIDE_FILES.fullmatch(name) and name != SUMS)]
+
+
+def weight_files(manifest: RemoteManifest) -> list[RemoteBlob]:
+    """Return the files with the weights that vLLM loads; refuse a repository that has none."""
+    blobs = _top(manifest)
+    return [blobs[name] for name in sorted(_weights(str(manifest.ref), blobs))]
+
+
+def _top(manifest: RemoteManifest) -> dict[str, RemoteBlob]:
+    """Return the files at the top of the repository, by name."""
+    return {blob.name: blob for blob in manifest.blobs if FILE_NAME.fullmatch(blob.name)}
+
+
+def _weights(label: str, names: Collection[str]) -> set[str]:
+    if weights_list(label, names) == WEIGHTS:
+        return {WEIGHTS}
+    shards = {name for name in names if SHARD.fullmatch(name)}
+    return shards or {name for name in names if name.endswith(".safetensors") and not name.startswith("consolidated")}
 
 
 def refuse_unfit(ref: SourceRef, pinned: Digest | None = None) -> None:

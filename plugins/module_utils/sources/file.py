@@ -8,13 +8,15 @@ from __future__ import annotations
 import stat
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
-from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf, read_gguf
+from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf, Role, read_gguf
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, hash_file
+
+RoleT = TypeVar("RoleT", bound=Role)
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class FileSource:
         return blob
 
 
-def whole_model(path: str, gguf: Gguf) -> Gguf:
+def whole_model(path: str, gguf: RoleT) -> RoleT:
+    """Return what was given; refuse what is a part of a model only."""
     if gguf.is_adapter or gguf.is_projector:
         part = "a LoRA adapter" if gguf.is_adapter else "the vision or audio part of a model"
         raise ModelError(f"{path} is {part}, but a whole language model is expected: name the model's own GGUF file.")
