@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 import struct
 import time
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_gguf
+from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_gguf, read_key_values
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import CHAT_TEMPLATE, F32, Tensor, gguf_bytes, keys, text, write_gguf
 
 HUGE = (1 << 62) + 1
@@ -154,3 +156,125 @@ def test_a_large_sparse_header_costs_neither_memory_nor_time(tmp_path: Path) -> 
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     assert time.process_time() - started < 5
     tracemalloc.stop()
+
+
+def listed(layout: str, kind: int, *numbers: float) -> bytes:
+    return struct.pack("<IIQ", 9, kind, len(numbers)) + struct.pack(f"<{len(numbers)}{layout}", *numbers)
+
+
+def key_values(data: bytes, size: int | None = None) -> dict[str, Any]:
+    return read_key_values(io.BytesIO(data), "a.gguf", len(data) if size is None else size)
+
+
+def test_key_values_are_those_of_the_header() -> None:
+    assert key_values(gguf_bytes()) == {
+        "general.architecture": "llama",
+        "general.type": "model",
+        "general.name": "Tiny",
+        "general.file_type": "Q4_1",
+        "llama.context_length": 2048,
+        "llama.embedding_length": 64,
+        "tokenizer.ggml.tokens": 3,
+        "tokenizer.chat_template": CHAT_TEMPLATE,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (struct.pack("<IB", 0, 7), 7),
+        (struct.pack("<Ib", 1, -7), -7),
+        (struct.pack("<If", 6, 0.5), 0.5),
+        (struct.pack("<Id", 12, 1e300), 1e300),
+        (struct.pack("<IQ", 10, HUGE), HUGE),
+        (struct.pack("<I?", 7, True), True),
+        (struct.pack("<If", 6, float("nan")), None),
+        (struct.pack("<Id", 12, float("inf")), None),
+        ("x" * 256, "x" * 256),
+        ("x" * 257, None),
+        ("", ""),
+        (struct.pack("<IQ2s", 8, 2, b"\xff\xfe"), "\ufffd\ufffd"),
+        (listed("I", 4, 8, 8, 0, 8), [8, 8, 0, 8]),
+        (listed("?", 7, True, False), [True, False]),
+        (listed("f", 6, 1.0, 0.25), [1.0, 0.25]),
+        (listed("f", 6, 1.0, float("nan")), None),
+        (listed("I", 4), []),
+        (listed("I", 4, *[1] * 1024), [1] * 1024),
+        (listed("I", 4, *[1] * 1025), None),
+        (["a", "b"], None),
+    ],
+)
+def test_a_key_value_of_every_type(content: Any, wanted: object) -> None:
+    found = key_values(gguf_bytes(kv=keys(llama__thing=content, llama__block_count=30)))
+    assert found.get("llama.thing") == wanted and type(found.get("llama.thing")) is type(wanted)
+    assert found["llama.block_count"] == 30 and found["tokenizer.ggml.tokens"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "wanted"),
+    [
+        ({"general__file_type": 999}, "general.file_type", "unknown"),
+        ({"general__file_type": "Q8_0"}, "general.file_type", "unknown"),
+        ({"general__file_type": None}, "general.file_type", None),
+        ({"tokenizer__ggml__tokens": None}, "tokenizer.ggml.tokens", None),
+        ({"tokenizer__ggml__tokens": 5}, "tokenizer.ggml.tokens", None),
+        ({"tokenizer__ggml__tokens": ["t"] * 5000}, "tokenizer.ggml.tokens", 5000),
+    ],
+)
+def test_key_values_that_are_told_otherwise(change: dict[str, Any], key: str, wanted: object) -> None:
+    assert key_values(gguf_bytes(kv=keys(**change))).get(key) == wanted
+
+
+def test_the_beginning_of_a_file_will_do() -> None:
+    whole = gguf_bytes(kv=keys(tokenizer__ggml__tokens=["token"] * 3000), tensors=(Tensor(shape=(64, 4096)),))
+    end = whole.index(b"token_embd.weight")
+    assert key_values(whole[:end], len(whole)) == key_values(whole)
+    for cut in range(0, end - 8, 7):
+        with pytest.raises(ModelError, match="became shorter"):
+            key_values(whole[:cut], len(whole))
+
+
+def test_all_lists_together_are_short() -> None:
+    found = key_values(gguf_bytes(kv=keys(**{f"llama__list{number}": listed("B", 0, *[1] * 1000) for number in range(40)})))
+    assert sum(len(value) for value in found.values() if isinstance(value, list)) == 16000
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"GG", "too short"),
+        (gguf_bytes(magic=b"FUGG"), "not with b'GGUF'"),
+        (patched(16, "<Q", HUGE), "keys, more than"),
+        (gguf_bytes(kv={"a": struct.pack("<I", 99)}), "unknown type 99"),
+        (gguf_bytes(kv={"a": struct.pack("<IIQ", 9, 9, 1)}), "a list of the type 9"),
+        (gguf_bytes(kv={"tokenizer.ggml.tokens": struct.pack("<IIQ", 9, 8, HUGE)}), "texts in its lists"),
+        (gguf_bytes(kv={"a": struct.pack("<IIQ", 9, 4, HUGE)}), "numbers in a list"),
+        (gguf_bytes(kv={"a": struct.pack("<IIQ", 9, 12, 1 << 20)}), "ends inside its header"),
+        (gguf_bytes(kv={"a": struct.pack("<IIQ", 9, 0, 500)}, tensors=()), "ends inside its header"),
+        (gguf_bytes(kv={"a": struct.pack("<IQ", 8, HUGE)}), "bytes for a text"),
+        (gguf_bytes(kv=keys(general__architecture=None)), "names no architecture"),
+        (gguf_bytes(kv=keys(general__architecture=5)), "names no architecture"),
+    ],
+)
+def test_key_values_that_are_refused(data: bytes, words: str) -> None:
+    with pytest.raises(ModelError) as refusal:
+        key_values(data)
+    assert words in str(refusal.value) and str(refusal.value).startswith("a.gguf") and str(refusal.value).endswith(".")
+
+
+def test_random_damage_to_key_values_ends_soon_in_a_result_or_a_sentence() -> None:
+    whole = gguf_bytes(kv=keys(a=["x"] * 50, llama__attention__head_count_kv=listed("I", 4, *range(40))))
+    chance, refused, started = random.Random(20261128), 0, time.process_time()  # noqa: S311
+    tracemalloc.start()
+    for _unused in range(3000):
+        damaged = bytearray(whole)
+        for _unused in range(chance.randint(1, 8)):
+            damaged[chance.randrange(len(damaged))] = chance.choice([0, 1, 0x7F, 0x80, 0xFF, chance.randrange(256)])
+        beginning = bytes(damaged[: chance.randint(1, len(damaged))] if chance.random() < 0.2 else damaged)
+        try:
+            json.dumps(key_values(beginning, chance.choice([len(beginning), 1 << 40])), allow_nan=False)
+        except ModelError:
+            refused += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused > 500 and peak < 8 << 20 and time.process_time() - started < 60

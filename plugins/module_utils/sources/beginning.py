@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob, RemoteSource
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Origin, RemoteBlob, RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import (
     Asked,
     ChangedError,
@@ -16,12 +14,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import
     announced_length,
     judged,
 )
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import gave_up, refuse_encoding
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Answer, Client, gave_up, refuse_encoding
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import PassingError, pause, wait_before
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.pacing import Pulse
-
-if TYPE_CHECKING:
-    from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Answer, Client
 
 # The first part that is asked for, and how much the next one may grow; all parts together, whatever a server sends.
 FIRST_PART, GROWTH = 1 << 20, 4
@@ -42,8 +37,10 @@ class Beginning:
         self._part = FIRST_PART
         # Bytes that came, those that were of no use included.
         self._came = 0
+        self._origin: Origin | None = None
         self._denied = False
         self._attempts = 0
+        self._pulse = Pulse(client.access.timeout)
         self._answer: Answer | None = None
         # Which byte of the file the answer gives next, and where it ends.
         self._next = self._until = 0
@@ -88,6 +85,11 @@ class Beginning:
 
     def _attempt(self) -> None:
         """Bring some bytes, or at least come nearer."""
+        if self._came >= self._limit:
+            raise ModelError(
+                f"{self._label} does not say within its first {self._limit} bytes what was to be learnt, "
+                f"and no more of it is read: fetch it, and name it by 'file:' and its path."
+            )
         wanted = self._position + len(self._data)
         if self._answer is None or not self._next <= wanted < self._until:
             self._leave()
@@ -105,15 +107,9 @@ class Beginning:
             self._leave()
 
     def _ask(self, start: int) -> None:
-        left = self._limit - self._came
-        if left <= 0:
-            raise ModelError(
-                f"{self._label} does not say within its first {self._limit} bytes what was to be learnt, "
-                f"and no more of it is read: fetch it, and name it by 'file:' and its path."
-            )
-        end = min(self._blob.size, start + min(self._part, left))
+        end = min(self._blob.size, start + min(self._part, self._limit - self._came))
         asked = Asked(start, end, self._blob.size, ranged=True)
-        origin = self._source.open(self._blob)
+        origin = self._origin = self._origin or self._source.open(self._blob)
         answer = self._client.ask(origin.url, {**origin.headers, "Range": f"bytes={start}-{end - 1}"})
         self._answer, self._pulse = answer, Pulse(self._client.access.timeout)
         try:
@@ -126,7 +122,7 @@ class Beginning:
                     f"give a token that may read it, or accept the model's terms where it is published."
                 ) from None
             # Asked for once more, the source renews its token or says why there is none.
-            self._denied = True
+            self._denied, self._origin = True, None
             return
         except ChangedError as exc:
             raise ModelError(f"{self._label} should have {self._blob.size} bytes, but it {exc}: name another revision.") from None
