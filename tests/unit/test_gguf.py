@@ -226,7 +226,7 @@ def test_key_values_that_are_told_otherwise(change: dict[str, Any], key: str, wa
 
 
 def test_the_beginning_of_a_file_will_do() -> None:
-    whole = gguf_bytes(kv=keys(tokenizer__ggml__tokens=["token"] * 3000), tensors=(Tensor(shape=(64, 4096)),))
+    whole = gguf_bytes(kv=keys(tokenizer__ggml__tokens=["token"] * 300), tensors=(Tensor(shape=(64, 4096)),))
     end = whole.index(b"token_embd.weight")
     assert key_values(whole[:end], len(whole)) == key_values(whole)
     for cut in range(0, end - 8, 7):
