@@ -6,7 +6,7 @@ export UV := $(CURDIR)/.tooling/bin/uv
 TESTBED := python3 -m tools.testbed
 
 BENCHES := $(shell sed -n 's/^\(bench-[a-z-]*\):.*/\1/p' Makefile)
-.PHONY: help setup demo demo-clean test lint unit molecule docs clean $(BENCHES)
+.PHONY: help setup demo demo-clean test lint unit molecule docs planner-errors clean $(BENCHES)
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,10 @@ bench-pull-small:  ## 1,000 small files over loopback, against hf
 bench-pull-again:  ## A second run for a model of 20 GB that is there
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.pull_again
+
+planner-errors:  ## Errors of the planner against measurements (CSV=FILE; WRITE=1 for docs/planner-errors.md)
+	@tools/setup.sh go dev
+	@PYTHONPATH=.collections python3 -m tools.planner_errors $(CSV) $(if $(WRITE),--write)
 
 clean: demo-clean  ## Remove everything that is not in git
 	@chmod -R u+w .cache 2> /dev/null; rm -rf .cache .collections .tooling .venv .pytest_cache .mypy_cache .ruff_cache .ansible

@@ -25,8 +25,10 @@ VLLM_CUDA_GRAPHS = GIB
 VLLM_BATCHED_TOKENS, VLLM_SEQUENCES = 2048, 256
 # The processes of one service in RAM: what the role vllm counts too (vllm_plan.py).
 VLLM_PROCESS = 3 * 10**9
-# Bytes of one logit while a token is chosen: bf16, float32, softmax and sorted copy (vllm v1/sample/sampler.py).
-LOGIT_BYTES = 2 + 4 + 4 + 4
+# Bytes of one logit while the next token is chosen: float32 copies, sorted values with 8-byte indices, probabilities and their sums (vllm
+# v1/sample/ops/topk_topp_sampler.py). 256 sequences of Llama 3's 128,256 logits take 1.26 GiB in a log, with one GPU and with two (pull
+# request 10511).
+LOGIT_BYTES = 41
 
 # PyTorch keeps a workspace for cuBLAS: 4096 * 8 KiB on Hopper, else 2 * 4096 KiB + 8 * 16 KiB (aten/src/ATen/cuda/CublasHandlePool.cpp).
 CUBLAS_HOPPER, CUBLAS = 32 * MIB, 2 * 4096 * 1024 + 8 * 16 * 1024
@@ -78,14 +80,19 @@ def prefill_token_bytes(arch: Architecture, tensor_parallel: int = 1, hidden_sta
 
 
 def vllm_activation_bytes(arch: Architecture, batched_tokens: int, sequences: int, tensor_parallel: int = 1) -> int:
-    """Return vLLM's activation peak: a step of the most tokens, and the choice of the next token for all sequences."""
-    return batched_tokens * prefill_token_bytes(arch, tensor_parallel) + sequences * arch.vocab * LOGIT_BYTES
+    """Return vLLM's activation peak: in a layer with a step of the most tokens, or where the next token of all sequences is chosen.
 
-
-def transformers_peak_bytes(arch: Architecture, weights: int, kv_token: float, prompt: int, generated: int) -> int:
-    """Return the peak of transformers for one sequence: at the end of the prompt, or of the answer.
-
-    At the end of the prompt its KV cache and the activations of all its tokens are there; at the end the whole KV cache.
+    The layers' activations are free by then, so that the larger counts. Three logs of an 8B model, computed and measured: 1.26 of 1.26 GiB
+    with 8,192 tokens, 2.06 of 2.07 with 20,000, 2.99 of 2.99 with 29,000 (issue 10517, pull request 10511).
     """
-    start = kv_token * prompt + prompt * prefill_token_bytes(arch, hidden_states=4)
+    return max(batched_tokens * prefill_token_bytes(arch, tensor_parallel), sequences * arch.vocab * LOGIT_BYTES)
+
+
+def transformers_peak_bytes(arch: Architecture, weights: int, kv_token: float, prompt: int, generated: int, gpus: int = 1) -> int:
+    """Return the peak of transformers for one sequence, summed over GPUs: at the end of the prompt, or of the answer.
+
+    At the end of the prompt its KV cache is there and the activations of all its tokens, on one GPU after the other, so that they count in
+    the peak of each; at the end the whole KV cache.
+    """
+    start = kv_token * prompt + gpus * prompt * prefill_token_bytes(arch, hidden_states=4)
     return int(weights + max(start, kv_token * (prompt + generated)))

@@ -64,8 +64,8 @@ def _activations(wish: Wish) -> Term:
     sequences = max(wish.users, overhead.VLLM_SEQUENCES)
     size = overhead.vllm_activation_bytes(arch, wish.batched_tokens, sequences, wish.tensor_parallel)
     each = overhead.prefill_token_bytes(arch, wish.tensor_parallel)
-    text = f"{wish.batched_tokens} tokens x {each} B + {sequences} sequences x {arch.vocab} logits x {overhead.LOGIT_BYTES} B"
-    return Term("activations", size, text, "vllm model_executor/models/llama.py, v1/sample/sampler.py; checked on three logs")
+    text = f"max({wish.batched_tokens} tokens x {each} B, {sequences} sequences x {arch.vocab} logits x {overhead.LOGIT_BYTES} B)"
+    return Term("activations", size, text, "vllm model_executor/models/llama.py, v1/sample; checked on three logs")
 
 
 def _fixed() -> tuple[Term, ...]:
