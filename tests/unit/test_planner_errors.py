@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.planner_errors.__main__ import BESIDE, main
+from tools.planner_errors.__main__ import BESIDE, PAGE, main, page
 from tools.planner_errors.predict import NotPredictedError, find, predict
 from tools.planner_errors.report import GROUPS, grouped, listing, missed, results_of, summary
 from tools.planner_errors.rows import COLUMNS, Row, TableError, read_rows
@@ -48,6 +48,15 @@ def test_a_goal_can_be_missed() -> None:
     # The pool that a log names is what its number of tokens is computed from.
     doubled = [row if row.quantity == "kv_available" else dataclasses.replace(row, value=row.value * 2) for row in rows]
     assert missed(results_of(doubled)) == [group.name for group in GROUPS if group.reached]
+
+
+def test_the_page_is_what_the_command_writes() -> None:
+    """Where only a part of the table is at hand, its rows must be on the page as they are computed now."""
+    text = PAGE.read_text(encoding="utf-8")
+    if TABLE is BESIDE:
+        assert text == page(results_of(ROWS)), "run 'make planner-errors WRITE=1'"
+    for line in listing(results_of(read_rows(KEPT)))[2:]:
+        assert line in text or line.startswith("| own"), "run 'make planner-errors WRITE=1'"
 
 
 def row(**changes: str | float) -> Row:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.testbed.shell import ROOT
 
-from .report import listing, missed, results_of, summary
+from .report import Result, listing, missed, results_of, summary
 from .rows import TableError, read_rows
 
 PAGE = ROOT / "docs" / "planner-errors.md"
@@ -20,6 +21,11 @@ Written by `make planner-errors WRITE=1`. [planner.md](planner.md) has the formu
 an error is positive where the planner says too much. A row is predicted from its model, quantisation, engine and context, and from what
 its notes say of the circumstances (prompt, GPUs, version), never from its value.
 """
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return the text of docs/planner-errors.md."""
+    return "\n".join([HEAD, "## By group", "", *summary(results), "", "## Row by row", "", *listing(results), ""])
 
 
 def main() -> None:
@@ -35,9 +41,8 @@ def main() -> None:
         results = results_of(read_rows(path))
     except TableError as exc:
         sys.exit(str(exc))
-    text = "\n".join([HEAD, "## By group", "", *summary(results), "", "## Row by row", "", *listing(results), ""])
     if options.write:
-        PAGE.write_text(text, encoding="utf-8")
+        PAGE.write_text(page(results), encoding="utf-8")
     sys.stdout.write("\n".join([*listing(results), "", *summary(results), ""]))
     late = missed(results)
     print(f"planner-errors: {', '.join(late) or 'all goals reached'}")

@@ -20,6 +20,7 @@ from .rows import Row
 # A hint that a row gives in its name: 'llama3:8b (= llama3.1:8b arch)', 'orca-2-13b (llama2 arch)'.
 HINT = re.compile(r"\(=?\s*(\S+) arch\)")
 SIZE = re.compile(r"(\d+(?:\.\d+)?b)\b")
+KV_TYPE = re.compile(r"kv type (\w+)")
 HOPPER = re.compile(r"\bH(?:20|100|200)\b")
 
 
@@ -108,7 +109,8 @@ def _llama_kv(ask: Question) -> float:
     users = ask.parallel
     # Versions of Ollama before 0.6.2 kept whole contexts for layers with a window, as the row then says.
     sliding = "full-size for sliding layers" not in ask.row.notes
-    return llama_kv_bytes(ask.arch, ask.row.context // users, users, sliding=sliding)
+    kv_type = KV_TYPE.search(ask.row.notes)
+    return llama_kv_bytes(ask.arch, ask.row.context // users, users, kv_type[1] if kv_type else "f16", sliding=sliding)
 
 
 def _compute(ask: Question) -> float:

@@ -13,7 +13,8 @@ MIB, GIB = 1 << 20, 1 << 30
 CUDA_CONTEXT = 457 * MIB
 # Prompt tokens that Ollama computes at once: more (1024, 2048) only for long contexts and where there is room for them (llm/server.go).
 OLLAMA_BATCH = 512
-# Beside the model a process of llama-server keeps its own code, libraries and buffers in RAM. An estimate: not measured on a GPU.
+# Beside the model a process of llama-server keeps its own code, libraries and buffers in RAM: 25 MiB were measured on a CPU (resident less
+# model, KV cache and compute buffer); what CUDA's libraries add is an estimate.
 LLAMA_PROCESS = 512 * MIB
 
 # vLLM before any model: CUDA context, libraries. 0.15 to 0.35 GiB in five logs (vllm-project/vllm issues 10517, 14452, 15340), taken at the
@@ -57,7 +58,8 @@ def llama_flash_bytes(arch: Architecture, cells: int, users: int = 1, batch: int
     """Return llama.cpp's compute buffer with flash attention, which Ollama now turns on by itself.
 
     No scores of all cells: what is left are the logits of a batch, or Ollama's rule for gpt-oss (GraphSize: 4 MiB for each user, 1 for each
-    1024 cells and 110), if larger. An upper estimate: two logs of llama-server show 38 and 154 MiB.
+    1024 cells and 110), if larger. An upper estimate: two logs of llama-server show 38 and 154 MiB, and one on a CPU 23 where
+    this says 122.
     """
     rule = (4 * users + cells // 1024 + 110) * MIB
     return rule if arch.kind == "gpt-oss" else max(rule, 4 * batch * (arch.hidden + arch.vocab))
