@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import checked_architecture
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture, checked_architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.kv_cache import KV_TYPES
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Engine, Needs, needs
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import FORMATS, MIXES
@@ -95,6 +96,18 @@ def test_known_terms() -> None:
     assert found["KV cache"].bytes == 131072 * 8192 * 4
     assert found["KV cache"].formula == "32 layers x 4096 B x 8192 tokens in blocks of 16 x 4 users"
     assert needs(arch, "bf16", "vllm", 8192, 4, weight_bytes=10**10).disk_bytes == 10**10
+
+
+def test_latent_attention_is_cached_as_the_engine_can() -> None:
+    """Per token of DeepSeek-V2-Lite: 27 x 576 values with vLLM, 27 x 16 x 320 with Ollama and an old file (both seen in logs)."""
+    arch = ARCHITECTURES[2]
+
+    def cache(engine: Engine, shape: Architecture, quantisation: str) -> int:
+        return next(term.bytes for term in needs(shape, quantisation, engine, 4096, 1).gpu_terms if term.name == "KV cache")
+
+    assert cache("vllm", arch, "bf16") == 31104 * 4096
+    assert cache("ollama", arch, "q4_0") == 27 * 16 * 320 * 2 * 4096
+    assert cache("ollama", dataclasses.replace(arch, latent_gguf=True), "q4_0") == 31104 * 4096
 
 
 @pytest.mark.parametrize(

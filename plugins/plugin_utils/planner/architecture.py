@@ -84,6 +84,9 @@ class Architecture:
     qk_rope_head_dim: int = 0
     qk_nope_head_dim: int = 0
     v_head_dim: int = 0
+    # The GGUF file keeps the matrices of latent attention so that llama.cpp caches the latent vector. Files made before April 2025, as
+    # those of DeepSeek in Ollama's library, do not: full keys and values are cached.
+    latent_gguf: bool = False
     max_context: int = 0
     vision: Vision | None = None
 
@@ -122,7 +125,7 @@ class Architecture:
 
 NUMBERS = tuple(field.name for field in fields(Architecture) if field.type == "int")
 NEEDED = ("layers", "heads", "kv_heads", "head_dim", "hidden", "ffn", "vocab")
-FLAGS = ("tied", "tied_stored_twice", "router_bias")
+FLAGS = ("tied", "tied_stored_twice", "router_bias", "latent_gguf")
 
 
 def checked_architecture(values: dict[str, Any], where: str) -> Architecture:

@@ -72,7 +72,8 @@ def _latent(shape: GgufShape, head_dim: int) -> dict[str, int]:
     rope = _number(shape, "rope.dimension_count")
     full = _number(shape, "attention.key_length_mla") or head_dim
     value = _number(shape, "attention.value_length_mla") or _number(shape, "attention.value_length")
-    return {"head_dim": full, "qk_rope_head_dim": rope, "qk_nope_head_dim": full - rope, "v_head_dim": value}
+    new = bool(_number(shape, "attention.key_length_mla"))
+    return {"latent_gguf": new, "head_dim": full, "qk_rope_head_dim": rope, "qk_nope_head_dim": full - rope, "v_head_dim": value}
 
 
 def _number(shape: GgufShape, key: str) -> int:

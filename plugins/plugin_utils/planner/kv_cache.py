@@ -70,12 +70,12 @@ def local_cells(arch: Architecture, cells: int, sequences: int, batch: int) -> i
 
 
 def llama_kv_bytes(
-    arch: Architecture, context: int, users: int = 1, kv_type: str = "f16", batch: int = 512, *, latent: bool = True, sliding: bool = True
+    arch: Architecture, context: int, users: int = 1, kv_type: str = "f16", batch: int = 512, *, sliding: bool = True
 ) -> int:
     """Return the cache of Ollama and llama.cpp: the context of all users is there from the start."""
     cells = -(-context * users // LLAMA_PAD) * LLAMA_PAD
     local = local_cells(arch, cells, users, batch) if sliding else cells
-    return int((arch.global_layers * cells + arch.local_layers * local) * layer_token_bytes(arch, kv_type, latent=latent))
+    return int((arch.global_layers * cells + arch.local_layers * local) * layer_token_bytes(arch, kv_type, latent=arch.latent_gguf))
 
 
 def vllm_kv_bytes(

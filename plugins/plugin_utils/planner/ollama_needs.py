@@ -49,7 +49,7 @@ def _kv(wish: Wish, gpus: int) -> Term:
     arch = wish.arch
     size = llama_kv_bytes(arch, wish.context, wish.users, wish.kv_type, overhead.OLLAMA_BATCH)
     share = -(-arch.layers // gpus)
-    each = layer_token_bytes(arch, wish.kv_type)
+    each = layer_token_bytes(arch, wish.kv_type, latent=arch.latent_gguf)
     text = f"{arch.layers} layers x {each:g} B x {wish.context} tokens x {wish.users} users"
     if arch.local_layers:
         text += f", {arch.local_layers} of the layers hold a window of {arch.window}"
