@@ -31,6 +31,7 @@ MAX_NUMBER = (1 << 63) - 1
 MAX_SHORT_TEXT, MAX_SHORT_LIST = 256, 1024
 # All lists together.
 MAX_LISTED = 1 << 14
+SHORTER = "it became shorter while it was read"
 STRING, ARRAY = 8, 9
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 
@@ -74,7 +75,7 @@ class Header:
         self._claim(count)
         data = self._stream.read(count)
         if len(data) != count:
-            raise self.refuse("it became shorter while it was read")
+            raise self.refuse(SHORTER)
         return data
 
     def skip(self, count: int) -> None:
@@ -86,7 +87,9 @@ class Header:
         return value
 
     def count(self, limit: int, of: str, layout: str = "<Q") -> int:
-        value = int(self.number(layout))
+        return self._checked(int(self.number(layout)), limit, of)
+
+    def _checked(self, value: int, limit: int, of: str) -> int:
         if value > limit:
             raise self.refuse(f"it claims {value} {of}, more than {limit}")
         return value
@@ -120,10 +123,20 @@ class Header:
 
     def _skip_items(self, kind: int, count: int) -> None:
         if kind == STRING:
-            for _unused in range(count):
-                self.skip(self.count(MAX_HEADER, "bytes for a text"))
+            self._skip_texts(count)
         else:
             self.skip(count * struct.calcsize(SCALARS[kind]))
+
+    def _skip_texts(self, count: int) -> None:
+        """Pass over texts one by one; a vocabulary has hundreds of thousands, so with few calls for each."""
+        read, seek, unpack = self._stream.read, self._stream.seek, struct.Struct("<Q").unpack
+        for _unused in range(count):
+            self._claim(8)
+            data = read(8)
+            if len(data) != 8:
+                raise self.refuse(SHORTER)
+            self._claim(self._checked(unpack(data)[0], MAX_HEADER, "bytes for a text"))
+            seek(self.position)
 
     def value(self, kind: int, key: str) -> Scalar | None:
         """Return a value that is kept; a list is passed over."""
