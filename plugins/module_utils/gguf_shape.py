@@ -33,7 +33,8 @@ class GgufShape:
     parameters: int
     file_bytes: int
     vocabulary: int
-    has_output: bool
+    # None where only the keys were read, and not the table of tensors.
+    has_output: bool | None
     vision_parameters: int
     # A file of several parts describes the tensors of its own part only.
     shards: int

@@ -155,6 +155,23 @@ def test_latent_attention_in_old_and_new_files() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "quantisation"),
+    [("qwen2.5:3b", "Q4_K_M"), ("qwen2.5:7b", "Q4_K_M"), ("llama3.2:1b", "Q8_0"), ("llama2:7b", "Q4_0"), ("gemma3:1b", "Q4_K_M")],
+)
+def test_the_size_of_a_file_tells_whether_it_has_an_output(name: str, quantisation: str) -> None:
+    arch = built_in().entries[name].architecture
+    values = {
+        "block_count": arch.layers, "embedding_length": arch.hidden, "feed_forward_length": arch.ffn, "attention__head_count": arch.heads,
+        "attention__head_count_kv": arch.kv_heads, "attention__key_length": arch.head_dim, "attention__sliding_window": arch.window,
+        "vocab_size": arch.vocab, "context_length": arch.max_context,
+    }  # fmt: skip
+    size = built_in().entries[name].known_bytes(quantisation.lower())
+    assert size
+    shape = dataclasses.replace(shape_of(arch.kind, **values), file_type=quantisation, file_bytes=size, has_output=None)
+    assert architecture_from_gguf(shape, "a test") == arch
+
+
+@pytest.mark.parametrize(
     ("shape", "message"),
     [
         (shape_of("mamba", block_count=1), "a test has the architecture 'mamba', which the planner does not know"),

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.gguf_shape import GgufShape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import TRAITS, Architecture, checked_architecture
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import BLOCKS, MIXES, SPELLINGS
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import gguf_size
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.windows import local_layers_of
 
 # The field of an architecture, and the key of the header after the name of the architecture.
@@ -30,6 +33,8 @@ KEYS = {
 }
 # Names that files of Ollama and of older converters have for the same layers.
 SAME = {"gptoss": "gpt-oss", "mistral": "llama", "mistral3": "llama", "granite": "llama", "gemma3n": "gemma3"}
+# Where neither the type nor the number of parameters is known: that of Q4_K.
+UNKNOWN_BITS = 4.5
 # SigLIP, as Gemma 3 has it (ollama model/models/gemma3): heads, and patches of a picture.
 VISION_HEADS, VISION_PATCHES = 16, 4096
 
@@ -51,7 +56,7 @@ def architecture_from_gguf(shape: GgufShape, where: str) -> Architecture:
         "kv_heads": _number(shape, "attention.head_count_kv") or values["heads"],
         "head_dim": head_dim,
         "vocab": _number(shape, "vocab_size") or shape.vocabulary,
-        "tied": not shape.has_output,
+        "tied": shape.has_output is False,
     }
     # Mixtral's files give the width of an expert as that of the MLP, and files where every layer has experts have no other.
     if values["experts"]:
@@ -64,7 +69,25 @@ def architecture_from_gguf(shape: GgufShape, where: str) -> Architecture:
         values |= _latent(shape, head_dim)
     if shape.vision_parameters:
         values["vision"] = {"parameters": shape.vision_parameters, "heads": VISION_HEADS, "patches": VISION_PATCHES}
-    return checked_architecture(values, where)
+    arch = checked_architecture(values, where)
+    return _with_or_without_output(arch, shape) if shape.has_output is None else arch
+
+
+def _with_or_without_output(arch: Architecture, shape: GgufShape) -> Architecture:
+    """Return the one of both architectures, with an output of its own or tied, whose file would be nearer to the size that it has."""
+    mix = mix_of(shape)
+    both = (arch, dataclasses.replace(arch, tied=True))
+    return min(both, key=lambda one: abs(gguf_size(one, mix).file - shape.file_bytes))
+
+
+def mix_of(shape: GgufShape) -> str:
+    """Return the mix of a file; for types that this planner has no rule for the one with the nearest number of bits."""
+    name = shape.file_type.lower()
+    name = SPELLINGS.get(name, name)
+    if name in MIXES:
+        return name
+    bits = shape.file_bytes * 8 / shape.parameters if shape.parameters else UNKNOWN_BITS
+    return min(MIXES, key=lambda mix: abs(BLOCKS[MIXES[mix]][1] * 8 / BLOCKS[MIXES[mix]][0] - bits))
 
 
 def _latent(shape: GgufShape, head_dim: int) -> dict[str, int]:

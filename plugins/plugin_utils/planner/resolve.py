@@ -18,8 +18,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import hub_format_in, mix_in
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_config import architecture_from_config, quantisation_from_config
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_gguf import architecture_from_gguf
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import BLOCKS, MIXES, quantisation_named
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_gguf import architecture_from_gguf, mix_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import quantisation_named
 
 ADVICE = (
     "add it to llm_catalogue_extra with id, architecture, max_context and licence (docs/planner.md), "
@@ -56,7 +56,7 @@ def resolve(reference: str, catalogue: Catalogue, config: Mapping[str, Any] | No
     where = f"The model {reference!r}"
     if gguf_header is not None and gguf_header.shards < 2:
         return Model(
-            reference, entry, architecture_from_gguf(gguf_header, where), _mix_of(gguf_header), gguf_header.file_bytes, "gguf header"
+            reference, entry, architecture_from_gguf(gguf_header, where), mix_of(gguf_header), gguf_header.file_bytes, "gguf header"
         )
     if config is not None:
         arch = architecture_from_config(config, where)
@@ -80,12 +80,3 @@ def _of_ollama(reference: str, ref: OllamaRef, entry: Entry) -> Model:
     # Only Ollama's own library has the files whose sizes the catalogue knows.
     size = entry.known_bytes(mix) if not ref.host and ref.name.namespace == "library" else None
     return Model(reference, entry, entry.architecture, mix, size, "ollama")
-
-
-def _mix_of(shape: GgufShape) -> str:
-    """Return the mix of a file; for types that this planner has no rule for the one with the nearest number of bits."""
-    name = shape.file_type.lower()
-    if name in MIXES:
-        return name
-    bits = shape.file_bytes * 8 / max(1, shape.parameters)
-    return min(MIXES, key=lambda mix: abs(BLOCKS[MIXES[mix]][1] * 8 / BLOCKS[MIXES[mix]][0] - bits))
