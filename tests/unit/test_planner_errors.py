@@ -101,8 +101,6 @@ def test_a_name_may_tell_the_architecture(name: str, wanted: str) -> None:
     ("text", "message"),
     [
         ("id,model\n1,2\n", "must have the columns id, model, .*, but it has no engine"),
-        (f"{','.join(COLUMNS)}\n1,m,e,q,,file_bytes,many,bytes,A,s,n\n", "line 2: value and context must be numbers"),
-        (f"{','.join(COLUMNS)}\n1,m,e,q,,file_bytes,1,furlong,A,s,n\n", "line 2: the unit must be one of bytes"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_a_sentence(tmp_path: Path, text: str, message: str) -> None:
@@ -110,6 +108,21 @@ def test_a_table_that_cannot_be_read_is_a_sentence(tmp_path: Path, text: str, me
     path.write_text(text)
     with pytest.raises(TableError, match=message):
         read_rows(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("1,qwen2.5:7b,e,q8_0,,file_bytes,many,bytes,A,s,n", "value and context must be numbers, but they are 'many' and ''"),
+        ("1,qwen2.5:7b,e,q8_0,8K,file_bytes,1,bytes,A,s,n", "value and context must be numbers, but they are '1' and '8K'"),
+        ("1,qwen2.5:7b,e,q8_0,,file_bytes,1,furlong,A,s,n", "the unit must be one of bytes"),
+        ("1,qwen2.5:7b", "value and context must be numbers, but they are None and None"),
+    ],
+)
+def test_a_row_that_cannot_be_read_is_listed(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n{line}\n")
+    assert reason in listing(results_of(read_rows(path)))[-1]
 
 
 def test_no_file_is_a_sentence(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import 
 from .rows import Row
 
 # A hint that a row gives in its name: 'llama3:8b (= llama3.1:8b arch)', 'orca-2-13b (llama2 arch)'.
-HINT = re.compile(r"\(=?\s*(\S+) arch\)")
+HINT = re.compile(r"\(=?\s*([\w.:-]+)")
 SIZE = re.compile(r"(\d+(?:\.\d+)?b)\b")
 KV_TYPE = re.compile(r"kv type (\w+)")
 HOPPER = re.compile(r"\bH(?:20|100|200)\b")
@@ -55,6 +55,8 @@ class Question:
 
 def predict(row: Row, rows: Sequence[Row]) -> float:
     """Return the predicted number, in bytes or tokens; NotPredictedError where there is none."""
+    if row.problem:
+        raise NotPredictedError(row.problem)
     rule = RULES.get(row.quantity)
     if rule is None:
         raise NotPredictedError(f"the planner has no formula for {row.quantity!r}")

@@ -30,11 +30,13 @@ class Row:
     quality: str
     source: str
     notes: str
+    # Why the row cannot be read.
+    problem: str = ""
 
     @property
     def measured(self) -> float:
         """Return the value in bytes, or in tokens where it is a number of tokens."""
-        return self.value * UNITS[self.unit.lower().rstrip("?")]
+        return self.value * UNITS.get(self.unit.lower().rstrip("?"), 1)
 
     def number(self, pattern: str, default: int) -> int:
         """Return the first number that a pattern finds in what the row says of its circumstances."""
@@ -52,18 +54,18 @@ def read_rows(path: Path) -> list[Row]:
                 raise TableError(
                     f"{path} must have the columns {', '.join(COLUMNS)}, but it has no {missing[0]}: give a table of measurements."
                 )
-            return [_row(line, f"{path}, line {number}") for number, line in enumerate(reader, start=2)]
+            return [_row(line) for line in reader]
     except (OSError, UnicodeDecodeError) as exc:
         raise TableError(f"{path} cannot be read as a table ({exc}): give the path of a CSV file.") from None
 
 
-def _row(line: dict[str, str], where: str) -> Row:
-    unit = (line["unit"] or "").lower().rstrip("?")
-    if unit not in UNITS:
-        raise TableError(f"{where}: the unit must be one of {', '.join(UNITS)}, but it is {line['unit']!r}: correct it.")
-    try:
-        value, context = float(line["value"]), int(line["context"] or 0)
-    except ValueError:
-        raise TableError(f"{where}: value and context must be numbers, but they are {line['value']!r} and {line['context']!r}.") from None
+def _row(line: dict[str, str | None]) -> Row:
     texts = {name: line[name] or "" for name in ("id", "model", "engine", "quant", "unit", "quality", "source", "notes")}
-    return Row(context=context, quantity=line["measured_quantity"], value=value, **texts)
+    quantity, problem, value, context = line["measured_quantity"] or "", "", 0.0, 0
+    try:
+        value, context = float(line["value"] or ""), int(line["context"] or 0)
+    except ValueError:
+        problem = f"value and context must be numbers, but they are {line['value']!r} and {line['context']!r}"
+    if not problem and texts["unit"].lower().rstrip("?") not in UNITS:
+        problem = f"the unit must be one of {', '.join(UNITS)}, but it is {texts['unit']!r}"
+    return Row(context=context, quantity=quantity, value=value, problem=problem, **texts)
