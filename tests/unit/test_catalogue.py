@@ -45,6 +45,13 @@ def test_sizes_are_those_of_the_mix(entry: Entry) -> None:
             assert (computed == pytest.approx(size.rounded, rel=0.05)) is not size.override, size
 
 
+def test_the_tag_is_in_the_quantisation_that_its_exact_size_is_of() -> None:
+    for entry in ENTRIES:
+        assert [entry.ollama_quantisation for size in entry.sizes if size.bytes] == [
+            size.quantisation for size in entry.sizes if size.bytes
+        ]
+
+
 def test_every_number_names_a_source_that_is_explained() -> None:
     for raw in raw_entries().values():
         texts = [value for key, value in raw.items() if key.endswith("_source")]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture, checked_architecture
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import FORMATS, quantisation_named
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import FORMATS, MIXES, quantisation_named
 
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 TAG = re.compile(r"(?:[\w.-]+/)?[\w.-]+:[\w.-]+")
@@ -64,6 +64,7 @@ class Entry:
     max_context: int
     max_context_source: str
     hub_quantisation: str
+    ollama_quantisation: str
     licence: Licence
     gated: bool | None
     gated_source: str
@@ -78,11 +79,6 @@ class Entry:
     def names(self) -> tuple[str, ...]:
         """Return every name that means this entry, each once."""
         return tuple(dict.fromkeys(name for name in (self.id, self.hf, *self.ollama, *self.aliases) if name))
-
-    @property
-    def ollama_quantisation(self) -> str:
-        """Return the quantisation that Ollama's library gives without being asked for one."""
-        return next((size.quantisation for size in self.sizes if size.bytes), "q4_k_m")
 
     def known_bytes(self, quantisation: str) -> int | None:
         """Return the size of Ollama's file: exact, or rounded where the file is not what its label says."""
@@ -123,6 +119,7 @@ KEYS: dict[str, tuple[bool, str, Callable[[Any], bool]]] = {
     "max_context": (True, "a whole number", _count),
     "max_context_source": (False, "a text", _text),
     "hub_quantisation": (False, f"one of {', '.join(FORMATS)}", lambda value: value in FORMATS),
+    "ollama_quantisation": (False, f"one of {', '.join(MIXES)}", lambda value: value in MIXES),
     "licence": (True, "a mapping", lambda value: isinstance(value, Mapping)),
     "gated": (False, "a mapping", lambda value: isinstance(value, Mapping)),
     "languages": (False, "a mapping", lambda value: isinstance(value, Mapping)),
@@ -175,6 +172,7 @@ def entry_of(item: Mapping[str, Any]) -> Entry:
         max_context=item["max_context"],
         max_context_source=item.get("max_context_source", ""),
         hub_quantisation=item.get("hub_quantisation", "bf16"),
+        ollama_quantisation=item.get("ollama_quantisation", "q4_k_m"),
         licence=Licence(**licence),
         gated=gated["value"],
         gated_source=gated.get("source", ""),

@@ -25,7 +25,7 @@ SOURCES = "sources.yml"
 # What a variant shares with the entry it is like; names and sizes are its own.
 SHARED = (
     *("architecture", "architecture_source", "parameters", "parameters_active", "parameters_note", "max_context", "max_context_source"),
-    *("licence", "gated", "languages", "tasks", "tasks_source", "hub_quantisation"),
+    *("licence", "gated", "languages", "tasks", "tasks_source", "hub_quantisation", "ollama_quantisation"),
 )
 
 
