@@ -89,6 +89,10 @@ bench-pull-small:  ## 1,000 small files over loopback, against hf
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.pull_small
 
+bench-facts:  ## What it costs to know a host, and to judge ten
+	@tools/setup.sh go dev
+	@python3 -m benchmarks.facts
+
 bench-pull-again:  ## A second run for a model of 20 GB that is there
 	@tools/setup.sh go dev
 	@python3 -m benchmarks.pull_again

@@ -53,9 +53,9 @@ def holder_of(port: int, unit: str, proc: Path = Path("/proc")) -> dict[str, Any
 
 
 def listening(ports: Iterable[int], proc: Path = Path("/proc")) -> list[dict[str, Any]]:
-    """Return who listens on ``ports``: ``port``, ``address``, ``process``, ``unit`` (of systemd) and ``account``.
+    """Return who listens on ``ports``: ``port``, ``address``, ``process``, ``pid``, ``unit`` (of systemd) and ``account``.
 
-    Process and unit are None where this account may not look into the process. Not every socket has a process: some belong to the kernel.
+    Process, pid and unit are None where this account may not look into the process, and for a socket of the kernel's own.
     """
     sockets = [socket for table in ("tcp", "tcp6") for socket in parse_sockets(_text(proc / "net" / table)) if socket.port in set(ports)]
     holders = _holders({socket.inode for socket in sockets}, proc) if sockets else {}
@@ -67,6 +67,7 @@ def listening(ports: Iterable[int], proc: Path = Path("/proc")) -> list[dict[str
                 "port": socket.port,
                 "address": socket.address,
                 "process": _text(holder / "comm").strip() or None if holder else None,
+                "pid": int(holder.name) if holder else None,
                 "unit": unit_of(_text(holder / "cgroup")) if holder else None,
                 "account": _account(socket.uid),
             }

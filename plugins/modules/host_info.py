@@ -105,7 +105,7 @@ host:
       description: Whether a module can be built for the running kernel.
       type: bool
     listening:
-      description: Who listens on O(ports), each with C(port), C(address), C(process), C(unit) (of systemd) and C(account).
+      description: Who listens on O(ports), each with C(port), C(address), C(process), C(pid), C(unit) (of systemd) and C(account).
       type: list
       elements: dict
     ec2:

@@ -57,7 +57,7 @@ def ollama_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     if inputs["state"] == "absent":
         # What is removed lies below these places; nothing else can go wrong.
         return {"problems": list(_place_problems(inputs))}
-    problems = [] if arch else [_no_arch(inputs["machine"])]
+    problems = [] if arch else [no_arch(inputs["machine"])]
     install = host["versions"].get(version) != _origin(inputs)
     try:
         if inputs["way"] == "go":
@@ -133,7 +133,15 @@ def systemd_quoted(text: Any, specifiers: bool = True) -> str:
     return escaped.replace("%", "%%") if specifiers else escaped
 
 
-def _no_arch(machine: str) -> str:
+def ollama_port_problem(port: int, name: str, pid: int) -> str:
+    """Say that another program listens where Ollama should."""
+    return (
+        f"Port {port} is held by {name} (pid {pid}), but Ollama should listen there: stop that program, or set ollama_port to a free port."
+    )
+
+
+def no_arch(machine: str) -> str:
+    """Say that nobody builds Ollama for such a processor."""
     return f"Ollama is built for x86_64 and aarch64, but this host is {machine}: use another host."
 
 
@@ -185,10 +193,7 @@ def _number_problems(inputs: Inputs) -> Iterator[str]:
 def _host_problems(host: Mapping[str, Any], inputs: Inputs) -> Iterator[str]:
     holder = host["port_holder"]
     if holder and not holder["ours"]:
-        yield (
-            f"Port {inputs['port']} is held by {holder['name']} (pid {holder['pid']}), but Ollama should listen there: "
-            "stop that program, or set ollama_port to a free port."
-        )
+        yield ollama_port_problem(inputs["port"], holder["name"], holder["pid"])
     if host["unit_owner"] == "foreign":
         yield (
             "/etc/systemd/system/ollama.service was written neither by this role nor by Ollama's installer, "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +183,7 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, presen
     for model in present:
         holder = host["port_holders"].get(model["instance"])
         if holder and holder["instance"] not in mine:
-            yield (
-                f"Port {model['port']} is held by {holder['name']} (pid {holder['pid']}), but the model {model['name']} should listen "
-                "there: stop that program, or give the model another port."
-            )
+            yield vllm_port_problem(model["port"], holder["name"], holder["pid"], model["name"])
     if host["unit_owner"] == "foreign":
         yield (
             "/etc/systemd/system/vllm@.service was not written by this role, and foreign units are never edited: "
@@ -205,16 +202,35 @@ def _host_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, presen
         )
 
 
+def vllm_port_problem(port: int, name: str, pid: int, model: str) -> str:
+    """Say that another program listens where a model should."""
+    return (
+        f"Port {port} is held by {name} (pid {pid}), but the model {model} should listen there: stop that program, or give the model "
+        "another port."
+    )
+
+
+def avx_problem(machine: str, flags: Sequence[str]) -> str:
+    """Return why vLLM cannot run on a processor; empty if it can."""
+    if machine != "x86_64" or "avx2" in flags:
+        return ""
+    return "vLLM needs a processor with AVX2 (better AVX-512), but this host's has neither: use the engine ollama here, or another host."
+
+
+def glibc_problem(glibc: str) -> str:
+    """Return why vLLM's wheels cannot be loaded with a version of the C library; empty if they can."""
+    if tuple(int(part) for part in re.findall(r"\d+", glibc)[:2]) >= GLIBC:
+        return ""
+    return (
+        f"vLLM needs the GNU C library {'.'.join(map(str, GLIBC))} or newer, but this host has {glibc or 'none'}: use a newer distribution."
+    )
+
+
 def _install_problems(host: Mapping[str, Any], inputs: Inputs, variant: str, python: Mapping[str, str]) -> Iterator[str]:
     if inputs["machine"] not in MACHINES:
         yield f"vLLM is built for {' and '.join(MACHINES)}, but this host is {inputs['machine']}: use another host."
-    if variant == "cpu" and inputs["machine"] == "x86_64" and "avx2" not in host["cpu_flags"]:
-        yield "vLLM needs a processor with AVX2 (better AVX-512), but this host's has neither: use the engine ollama here, or another host."
-    if tuple(int(part) for part in re.findall(r"\d+", host["glibc"])[:2]) < GLIBC:
-        yield (
-            f"vLLM needs the GNU C library {'.'.join(map(str, GLIBC))} or newer, but this host has {host['glibc'] or 'none'}: "
-            "use a newer distribution."
-        )
+    judged = [avx_problem(inputs["machine"], host["cpu_flags"]) if variant == "cpu" else "", glibc_problem(host["glibc"])]
+    yield from filter(None, judged)
     if not inputs["fetches_models"]:
         yield from proxy_problems(inputs["proxy"], "set vllm_index_url to a package index that needs no proxy and take base_proxy out")
     if not python["path"]:

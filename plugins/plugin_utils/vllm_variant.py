@@ -31,25 +31,35 @@ def resolve_variant(nvidia: Mapping[str, Any], wish: str, own_lock: bool = False
 
 
 def _gpu_problem(nvidia: Mapping[str, Any], least: int) -> str:
-    if nvidia["problem"]:
-        return (
-            f"The host has an NVIDIA GPU, but its driver does not work ({nvidia['problem']}): install driver {CUDA_DRIVER} or newer "
-            "(on WSL2 that of Windows), or set vllm_variant to cpu to leave the GPU alone."
-        )
+    return (broken_problem(nvidia) if nvidia["problem"] else "") or capability_problem(nvidia) or driver_problem(nvidia, least)
+
+
+def broken_problem(nvidia: Mapping[str, Any]) -> str:
+    """Say that the driver does not work."""
+    return (
+        f"The host has an NVIDIA GPU, but its driver does not work ({nvidia['problem']}): install driver {CUDA_DRIVER} or newer "
+        "(on WSL2 that of Windows), or set vllm_variant to cpu to leave the GPU alone."
+    )
+
+
+def capability_problem(nvidia: Mapping[str, Any]) -> str:
+    """Return why a GPU is too old for vLLM; empty if none is."""
     # A driver that is so old that it does not tell the capability is refused below.
     old = [gpu for gpu in nvidia["gpus"] if gpu["compute_capability"] and _numbers(gpu["compute_capability"])[:2] < CUDA_CAPABILITY]
-    if old:
-        wanted = ".".join(map(str, CUDA_CAPABILITY))
-        return (
-            f"vLLM needs compute capability {wanted} or newer, but the {old[0]['name']} has {old[0]['compute_capability']}: "
-            "use the engine ollama on this host, or set vllm_variant to cpu."
-        )
-    if _numbers(nvidia["driver"])[0] < least:
-        return _driver_problem(nvidia["driver"])
-    return ""
+    if not old:
+        return ""
+    wanted = ".".join(map(str, CUDA_CAPABILITY))
+    return (
+        f"vLLM needs compute capability {wanted} or newer, but the {old[0]['name']} has {old[0]['compute_capability']}: "
+        "use the engine ollama on this host, or set vllm_variant to cpu."
+    )
 
 
-def _driver_problem(driver: str) -> str:
+def driver_problem(nvidia: Mapping[str, Any], least: int = CUDA_DRIVER) -> str:
+    """Return why the driver is too old for the chosen build; empty if it is not."""
+    driver = nvidia["driver"]
+    if _numbers(driver)[0] >= least:
+        return ""
     sentence = f"vLLM from PyPI is built for CUDA 13 and needs the NVIDIA driver {CUDA_DRIVER} or newer, but the host has {driver}: "
     upgrade = f"upgrade the driver to {CUDA_DRIVER} and reboot"
     if _numbers(driver)[0] < CUDA12_DRIVER:
