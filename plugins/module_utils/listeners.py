@@ -37,13 +37,9 @@ def holder_of(port: int, unit: str, proc: Path = Path("/proc")) -> dict[str, Any
     owners = dict(_sockets_on(port, proc))
     if not owners:
         return None
-    hidden = []
-    for process in sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
-        inodes = _inodes_of(process)
-        if inodes is None:
-            hidden.append(process)
-        elif inodes & set(owners):
-            return _described(process, unit)
+    holders, hidden = _holders(set(owners), proc)
+    if holders:
+        return _described(min(holders.values(), key=_number), unit)
     uids = set(owners.values())
     suspects = [_described(process, unit) for process in hidden if _uid(process) in uids]
     return next(
@@ -58,10 +54,10 @@ def listening(ports: Iterable[int], proc: Path = Path("/proc")) -> list[dict[str
     Process, pid and unit are None where this account may not look into the process, and for a socket of the kernel's own.
     """
     sockets = [socket for table in ("tcp", "tcp6") for socket in parse_sockets(_text(proc / "net" / table)) if socket.port in set(ports)]
-    holders = _holders({socket.inode for socket in sockets}, proc) if sockets else {}
+    holders, hidden = _holders({socket.inode for socket in sockets}, proc) if sockets else ({}, [])
     found = []
     for socket in sorted(sockets, key=lambda socket: (socket.port, socket.address)):
-        holder = holders.get(socket.inode)
+        holder = holders.get(socket.inode) or _suspect(hidden, socket.uid)
         found.append(
             {
                 "port": socket.port,
@@ -105,15 +101,31 @@ def _account(uid: int) -> str:
         return str(uid)
 
 
-def _holders(inodes: set[str], proc: Path) -> dict[str, Path]:
-    """Return the first process that has each of these sockets open, as far as this account may look."""
+def _holders(inodes: set[str], proc: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Return the first process that has each of these sockets open, and the processes that this account may not look into."""
     found: dict[str, Path] = {}
-    for process in sorted((path for path in proc.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)):
-        for inode in inodes & (_inodes_of(process) or set()):
+    hidden = []
+    for process in sorted((path for path in proc.iterdir() if path.name.isdigit()), key=_number):
+        opened = _inodes_of(process)
+        if opened is None:
+            hidden.append(process)
+            continue
+        for inode in inodes & opened:
             found.setdefault(inode, process)
         if len(found) == len(inodes):
             break
-    return found
+    return found, hidden
+
+
+def _suspect(hidden: list[Path], uid: int) -> Path | None:
+    """Return the process of an account that may not be looked into, if there is one only, or all are of one unit."""
+    suspects = [process for process in hidden if _uid(process) == uid]
+    units = {unit_of(_text(process / "cgroup")) for process in suspects}
+    return suspects[0] if len(suspects) == 1 or (len(units) == 1 and units != {None}) else None
+
+
+def _number(process: Path) -> int:
+    return int(process.name)
 
 
 def _described(process: Path, unit: str) -> dict[str, Any]:
@@ -131,18 +143,18 @@ def _sockets_on(port: int, proc: Path) -> Iterator[tuple[str, int]]:
 def _inodes_of(process: Path) -> set[str] | None:
     """Return the sockets that a process has open; None if this user may not know."""
     try:
-        descriptors = list((process / "fd").iterdir())
+        targets = [_target(descriptor) for descriptor in (process / "fd").iterdir()]
     except PermissionError:
         return None
     except OSError:  # It has ended.
         return set()
-    return {found[1] for found in map(SOCKET.fullmatch, map(_target, descriptors)) if found}
+    return {found[1] for found in map(SOCKET.fullmatch, targets) if found}
 
 
 def _target(descriptor: Path) -> str:
     try:
         return str(descriptor.readlink())
-    except OSError:  # It was closed meanwhile, as that of the listing itself is.
+    except FileNotFoundError:  # It was closed meanwhile, as that of the listing itself is.
         return ""
 
 

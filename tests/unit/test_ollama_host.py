@@ -142,6 +142,43 @@ def test_a_process_that_may_not_be_looked_into(
     assert listeners.holder_of(11434, "ollama.service", proc) == expected
 
 
+def test_descriptors_that_may_be_listed_and_not_read_belong_to_a_process_that_may_not_be_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What root sees of others' processes in a container without the right to trace them.
+    def refuse(_path: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    proc = proc_tree(tmp_path, uid=os.getuid())
+    monkeypatch.setattr(Path, "readlink", refuse)
+    assert listeners.holder_of(11434, "ollama.service", proc) == {"name": "ollama", "pid": 42, "ours": True}
+    (found,) = listeners.listening([11434], proc)
+    assert (found["process"], found["pid"], found["unit"]) == ("ollama", 42, "ollama.service")
+    # A second process of the account: it is known if it is of the same unit.
+    for unit, known in (("ollama.service", True), ("other.service", False)):
+        write(tmp_path / "43" / "comm", "runner\n")
+        write(tmp_path / "43" / "cgroup", f"0::/system.slice/{unit}\n")
+        (tmp_path / "43" / "fd").mkdir(exist_ok=True)
+        if known:
+            (tmp_path / "43" / "fd" / "1").symlink_to("pipe:[1]")
+        assert (listeners.listening([11434], proc)[0]["unit"] == "ollama.service") is known
+
+
+def test_a_descriptor_that_was_closed_meanwhile_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    proc = proc_tree(tmp_path, uid=0)
+    readlink = Path.readlink
+
+    def once(path: Path) -> Path:
+        if path.name == "1":
+            raise FileNotFoundError(2, "No such file or directory")
+        return readlink(path)
+
+    (tmp_path / "42" / "fd" / "1").symlink_to("pipe:[1]")
+    monkeypatch.setattr(Path, "readlink", once)
+    found = listeners.holder_of(11434, "ollama.service", proc)
+    assert found and found["pid"] == 42
+
+
 def test_a_real_listener_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         found = listeners.holder_of(server.getsockname()[1], "ollama.service")
