@@ -17,9 +17,9 @@ PAGE = ROOT / "docs" / "planner-errors.md"
 BESIDE = ROOT.parent / "shared" / "facts" / "ground_truth_dev.csv"
 HEAD = """# What the planner computes, and what was measured
 
-Written by `make planner-errors WRITE=1`. [planner.md](planner.md) has the formulas. No formula and no constant is fitted to a single row;
-an error is positive where the planner says too much. A row is predicted from its model, quantisation, engine and context, and from what
-its notes say of the circumstances (prompt, GPUs, version), never from its value.
+Written by `make planner-errors WRITE=1`. [planner.md](planner.md) has the formulas, and says which three constants were found from
+measurements; none differs from row to row. An error is positive where the planner says too much. A row is predicted from its model,
+quantisation, engine and context, and from what its notes say of the circumstances (prompt, GPUs, version), never from its value.
 """
 
 
