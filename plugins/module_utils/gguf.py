@@ -25,6 +25,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.gguf_header import (
     preamble,
 )
 
+# The matrix of the output, and the vision tower with what joins it to the language model, in files of Ollama.
+OUTPUT, VISION_PREFIXES = "output.weight", ("v.", "mm.")
 DEFAULT_ALIGNMENT, MOST_KEPT = 32, 1024
 KEPT_PREFIXES = ("general.", "split.")
 ARCHITECTURE, FILE_TYPE, TOKENS = "general.architecture", "general.file_type", "tokenizer.ggml.tokens"
@@ -118,14 +120,16 @@ def read_gguf(path: str) -> Gguf:
     )
 
 
-def read_key_values(stream: Stream, path: str, size: int) -> dict[str, KeyValue]:
-    """Return what the header of a file of ``size`` bytes says of the model, under its own keys: numbers, short texts and lists.
+def read_description(stream: Stream, path: str, size: int) -> tuple[dict[str, KeyValue], dict[str, int | bool]]:
+    """Return what the header of a file of ``size`` bytes says of the model: its key-values, and what its table of tensors tells.
 
-    Of the vocabulary (``tokenizer.ggml.tokens``) it is the length, and ``general.file_type`` is in words. The stream is read as far as
-    the keys go, so that the beginning of a file will do.
+    Of the key-values there are numbers, short texts and lists; of the vocabulary (``tokenizer.ggml.tokens``) the length, and
+    ``general.file_type`` in words. Of the tensors ``parameters`` (int: all values), ``output`` (bool: whether the output has a matrix
+    of its own) and ``vision_parameters`` (int: those that see pictures). The stream is read as far as the table goes, so that the
+    beginning of a file will do.
     """
     header = Header(stream, path, size)
-    _version, _tensors, keys = preamble(header)
+    _version, tensors, keys = preamble(header)
     kept: dict[str, KeyValue] = {}
     for _unused in range(keys):
         key = header.text(MAX_KEY, "a key")
@@ -137,7 +141,24 @@ def read_key_values(stream: Stream, path: str, size: int) -> dict[str, KeyValue]
         raise header.refuse("it names no architecture")
     if FILE_TYPE in kept:
         kept[FILE_TYPE] = FILE_TYPES.get(_whole(kept, FILE_TYPE, -1), "unknown")
-    return kept
+    return kept, _described_tensors(header, tensors)
+
+
+def _described_tensors(header: Header, tensors: int) -> dict[str, int | bool]:
+    parameters, vision, output = 0, 0, False
+    for _unused in range(tensors):
+        name = header.text(MAX_KEY, "a tensor's name")
+        elements = 1
+        for _dimension in range(header.count(MAX_DIMENSIONS, "dimensions of a tensor", "<I")):
+            elements *= int(header.number("<Q"))
+        # Its type and its place.
+        header.skip(4 + 8)
+        parameters += elements
+        vision += elements if name.startswith(VISION_PREFIXES) else 0
+        output = output or name == OUTPUT
+        if parameters > MAX_NUMBER:
+            raise header.refuse("its tensors are larger than any file")
+    return {"parameters": parameters, "output": output, "vision_parameters": vision}
 
 
 def role_of(values: Mapping[str, KeyValue]) -> Role:

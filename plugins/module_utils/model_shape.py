@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
-from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_key_values, role_of
+from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_description, role_of
 from ansible_collections.onprem.llm.plugins.module_utils.gguf_header import KeyValue, Stream
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import weight_files
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_upstream import refuse_unfit_file
@@ -61,6 +61,7 @@ class Shape:
     source: str
     bytes: int | None = None
     gguf: dict[str, KeyValue] | None = None
+    tensors: dict[str, int | bool] | None = None
     config: dict[str, Any] | None = None
     reasons: list[str] = field(default_factory=list)
 
@@ -78,6 +79,7 @@ class Shape:
             "source": self.source,
             "bytes": self.bytes,
             "gguf": self.gguf,
+            "tensors": self.tensors,
             "config": self.config,
             "reason": " ".join(self.reasons) or None,
         }
@@ -135,7 +137,7 @@ def _read_file(shape: Shape, ref: FileRef) -> None:
     found = source_of(ref, NO_STAMPS).manifest()
     shape.bytes = found.size
     with explained(f"read {ref.path}"), Path(ref.path).open("rb") as stream:
-        shape.gguf = read_key_values(stream, ref.path, found.size)
+        shape.gguf, shape.tensors = read_description(stream, ref.path, found.size)
 
 
 def _read_folder(shape: Shape, ref: FileRef) -> None:
@@ -160,9 +162,9 @@ def _read_hub(shape: Shape, ref: HubRef, access: Access) -> None:
     blobs = {blob.name: blob for blob in manifest.blobs}
     if ref.file:
         shape.bytes = blobs[ref.file].size
-        header = _remote_header(source, blobs[ref.file])
+        header, tensors = _remote_header(source, blobs[ref.file])
         whole_model(str(ref), role_of(header))
-        shape.gguf = header
+        shape.gguf, shape.tensors = header, tensors
         return
     with shape.step():
         shape.bytes = sum(blob.size for blob in weight_files(manifest))
@@ -176,11 +178,11 @@ def _read_registry(shape: Shape, source: OllamaSource) -> None:
     manifest = source.manifest()
     # A second layer of one type is called '<type>#2'.
     shape.bytes = sum(blob.size for blob in manifest.blobs if blob.name.partition("#")[0] in LOADED_LAYERS)
-    shape.gguf = _remote_header(source, next(blob for blob in manifest.blobs if blob.name == MODEL))
+    shape.gguf, shape.tensors = _remote_header(source, next(blob for blob in manifest.blobs if blob.name == MODEL))
 
 
-def _remote_header(source: RemoteSource, blob: RemoteBlob) -> dict[str, KeyValue]:
-    return _beginning(source, blob, lambda stream: read_key_values(stream, str(source.ref), blob.size))
+def _remote_header(source: RemoteSource, blob: RemoteBlob) -> tuple[dict[str, KeyValue], dict[str, int | bool]]:
+    return _beginning(source, blob, lambda stream: read_description(stream, str(source.ref), blob.size))
 
 
 def _config_bytes(stream: Stream) -> bytes:

@@ -121,6 +121,19 @@ shapes:
         llama.attention.head_count_kv: 3
         llama.block_count: 30
         tokenizer.ggml.tokens: 49152
+    tensors:
+      description: What the table of tensors of a GGUF tells. Null where the model is no GGUF, or it could not be read.
+      type: dict
+      contains:
+        parameters:
+          description: How many values there are in all.
+          type: int
+        output:
+          description: Whether the output has a matrix of its own, and does not share that of the input.
+          type: bool
+        vision_parameters:
+          description: How many of the values see pictures.
+          type: int
     config:
       description:
         - The C(config.json) of a repository or folder with safetensors, of 1 MiB at most. Infinities in it are null.

@@ -26,6 +26,8 @@ NOT_VLLM = {
     "template": "set options.chat_template to a file on the host, or put chat_template.jinja into the folder",
     "system": "let clients send the system prompt, or write it into the chat template",
 }
+# What CUDA_VISIBLE_DEVICES may name (CUDA C++ Programming Guide, environment variables).
+GPU = re.compile(r"\d{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+")
 LARGEST_CONTEXT, MOST_USERS, LAST_PORT = 1 << 24, 1 << 20, 65535
 # The port of the first vLLM model, unless the role is told another.
 VLLM_PORT = 8000
@@ -79,6 +81,12 @@ def _texts(value: Any) -> list[str]:
     return list(value)
 
 
+def _gpus(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(not isinstance(item, bool) and GPU.fullmatch(str(item)) for item in value):
+        raise ModelError("a list of GPUs, each by its number or its UUID as nvidia-smi -L tells")
+    return [str(item) for item in value]
+
+
 # Every key of an entry: what it is without being said, and what it may be. An error completes '... must be'.
 KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "name": (None, _text),
@@ -90,6 +98,7 @@ KEYS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "context": (None, _whole(LARGEST_CONTEXT)),
     "users": (None, _whole(MOST_USERS)),
     "port": (None, _whole(LAST_PORT)),
+    "gpus": ([], _gpus),
     "options": ({}, _mapping),
     "template": ("", _text),
     "system": ("", _text),
@@ -135,7 +144,13 @@ def _checked_entry(entry: Any, position: int) -> dict[str, Any]:
         _check_meaning(checked)
     except ModelError as exc:
         raise ModelError(f"{where}: {exc}") from None
-    return {**checked, "aliases": list(checked["aliases"]), "options": dict(checked["options"]), "expect": dict(checked["expect"])}
+    return {
+        **checked,
+        "aliases": list(checked["aliases"]),
+        "gpus": list(checked["gpus"]),
+        "options": dict(checked["options"]),
+        "expect": dict(checked["expect"]),
+    }
 
 
 def _check_meaning(entry: dict[str, Any]) -> None:
@@ -143,6 +158,8 @@ def _check_meaning(entry: dict[str, Any]) -> None:
         as_model_name(name)
     if entry["port"] is not None and entry["engine"] != "vllm":
         raise ModelError("port is for the engine vllm, where each model has a service of its own: leave it out.")
+    if entry["gpus"] and entry["engine"] != "vllm":
+        raise ModelError("gpus is for the engine vllm, where each model has a service of its own: for Ollama set ollama_gpu.")
     if entry["state"] == "present" and not entry["source"]:
         raise ModelError(f"source is missing: {WRITE_SOURCE}, or 'state: absent' to remove the model.")
     if entry["keep_alive"] and not entry["preload"]:

@@ -76,11 +76,11 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
         "previous": previous,
         "environment": environment(inputs, variant, host["wsl"]),
         "files": _files(inputs, present, variant, known),
-        "private": [f"{inputs['config_dir']}/{model['instance']}.env" for model in present] if inputs["extra_environment"] else [],
+        "private": [f"{inputs['config_dir']}/{model['instance']}.env" for model in present if _own_environment(inputs, model)],
         "unwanted": [
             f"{inputs['config_dir']}/{model['instance']}.env"
             for model in present
-            if not inputs["extra_environment"] and host["instances"].get(model["instance"], {}).get("extra")
+            if not _own_environment(inputs, model) and host["instances"].get(model["instance"], {}).get("extra")
         ],
         "unchecked": known is None,
         "leaving": sorted(gone & set(host["instances"])),
@@ -102,11 +102,15 @@ def _files(inputs: Inputs, present: list[Mapping[str, Any]], variant: str, known
     for model in present:
         stem = f"{inputs['config_dir']}/{model['instance']}"
         files[f"{stem}.yaml"] = configuration(model, variant, inputs["models_dir"], inputs["drain_seconds"], known)
-        if inputs["extra_environment"]:
-            files[f"{stem}.env"] = "".join(
-                f'{name}="{systemd_quoted(value, specifiers=False)}"\n' for name, value in inputs["extra_environment"].items()
-            )
+        if own := _own_environment(inputs, model):
+            files[f"{stem}.env"] = "".join(f'{name}="{systemd_quoted(value, specifiers=False)}"\n' for name, value in own.items())
     return files
+
+
+def _own_environment(inputs: Inputs, model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stands in a file of the model's own: what may be secret, and the GPUs of this model alone."""
+    gpus = {"CUDA_VISIBLE_DEVICES": ",".join(model["gpus"])} if model["gpus"] else {}
+    return {**inputs["extra_environment"], **gpus}
 
 
 def _python(host: Mapping[str, Any], inputs: Inputs) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_gguf, read_key_values
+from ansible_collections.onprem.llm.plugins.module_utils.gguf import read_description, read_gguf
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import CHAT_TEMPLATE, F32, Tensor, gguf_bytes, keys, text, write_gguf
 
 HUGE = (1 << 62) + 1
@@ -163,7 +163,7 @@ def listed(layout: str, kind: int, *numbers: float) -> bytes:
 
 
 def key_values(data: bytes, size: int | None = None) -> dict[str, Any]:
-    return read_key_values(io.BytesIO(data), "a.gguf", len(data) if size is None else size)
+    return read_description(io.BytesIO(data), "a.gguf", len(data) if size is None else size)[0]
 
 
 def test_key_values_are_those_of_the_header() -> None:
@@ -227,9 +227,10 @@ def test_key_values_that_are_told_otherwise(change: dict[str, Any], key: str, wa
 
 def test_the_beginning_of_a_file_will_do() -> None:
     whole = gguf_bytes(kv=keys(tokenizer__ggml__tokens=["token"] * 300), tensors=(Tensor(shape=(64, 4096)),))
-    end = whole.index(b"token_embd.weight")
+    # Behind a tensor's name: number of dimensions, two of them, type, offset.
+    end = whole.index(b"token_embd.weight") + len(b"token_embd.weight") + 4 + 2 * 8 + 4 + 8
     assert key_values(whole[:end], len(whole)) == key_values(whole)
-    for cut in range(0, end - 8, 7):
+    for cut in range(0, end - 12, 7):
         with pytest.raises(ModelError, match="became shorter"):
             key_values(whole[:cut], len(whole))
 

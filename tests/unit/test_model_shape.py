@@ -105,7 +105,7 @@ def shapes(call_module: Call, up: Upstream) -> Callable[..., list[dict[str, Any]
         params = {"hub_endpoint": up.hub_url, "registry_endpoint": up.registry_url, "timeout": 5, **options}
         found = call_module(model_shape, {"sources": list(sources), **params}, check=check)
         assert not found["changed"] and [shape["source"] for shape in found["shapes"]] == list(sources)
-        assert all(set(shape) == {"source", "bytes", "gguf", "config", "reason"} for shape in found["shapes"])
+        assert all(set(shape) == {"source", "bytes", "gguf", "tensors", "config", "reason"} for shape in found["shapes"])
         reasons = [shape["reason"] for shape in found["shapes"] if shape["reason"] is not None]
         assert all(reason.isprintable() and reason.endswith(".") and len(reason) < 900 for reason in reasons)
         shapes: list[dict[str, Any]] = found["shapes"]

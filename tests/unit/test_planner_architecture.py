@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.gguf_shape import GgufShape, read_shape
+from ansible_collections.onprem.llm.plugins.module_utils.model_shape import Servers
+from ansible_collections.onprem.llm.plugins.module_utils.model_shape import shape_of as shape_of_source
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import built_in, load
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_config import architecture_from_config, quantisation_from_config
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_gguf import architecture_from_gguf
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import GgufShape, gguf_shape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import F32, Tensor, keys, write_gguf
 
@@ -118,6 +121,13 @@ def smollm2(**changes: Any) -> dict[str, Any]:
     })  # fmt: skip
 
 
+def read_shape(path: str) -> GgufShape:
+    """Return what the module tells of a file, as the planner reads it."""
+    shape = gguf_shape(shape_of_source(f"file:{path}", Servers(Access(), Access())).told())
+    assert shape
+    return shape
+
+
 def test_a_header_is_read_as_the_catalogue_has_it(tmp_path: Path) -> None:
     shape = read_shape(str(write_gguf(tmp_path / "a.gguf", kv=smollm2())))
     assert (shape.file_type, shape.vocabulary, shape.has_output, shape.vision_parameters) == ("Q4_1", 3, False, 0)
@@ -134,7 +144,7 @@ def test_a_header_tells_output_vocabulary_and_vision(tmp_path: Path) -> None:
 
 
 def shape_of(kind: str, **values: int) -> GgufShape:
-    found: dict[str, int | float | bool | str] = {f"{kind}.{key.replace('__', '.')}": value for key, value in values.items()}
+    found: dict[str, int | float] = {f"{kind}.{key.replace('__', '.')}": value for key, value in values.items()}
     return GgufShape(kind, "Q4_K_M", 10**9, 10**9, 1000, True, 0, 0, found)
 
 
@@ -158,7 +168,7 @@ def test_latent_attention_in_old_and_new_files() -> None:
     ("name", "quantisation"),
     [("qwen2.5:3b", "Q4_K_M"), ("qwen2.5:7b", "Q4_K_M"), ("llama3.2:1b", "Q8_0"), ("llama2:7b", "Q4_0"), ("gemma3:1b", "Q4_K_M")],
 )
-def test_the_size_of_a_file_tells_whether_it_has_an_output(name: str, quantisation: str) -> None:
+def test_headers_of_known_models_are_as_the_catalogue_has_them(name: str, quantisation: str) -> None:
     arch = built_in().entries[name].architecture
     values = {
         "block_count": arch.layers, "embedding_length": arch.hidden, "feed_forward_length": arch.ffn, "attention__head_count": arch.heads,
@@ -167,7 +177,7 @@ def test_the_size_of_a_file_tells_whether_it_has_an_output(name: str, quantisati
     }  # fmt: skip
     size = built_in().entries[name].known_bytes(quantisation.lower())
     assert size
-    shape = dataclasses.replace(shape_of(arch.kind, **values), file_type=quantisation, file_bytes=size, has_output=None)
+    shape = dataclasses.replace(shape_of(arch.kind, **values), file_type=quantisation, file_bytes=size, has_output=not arch.tied)
     assert architecture_from_gguf(shape, "a test") == arch
 
 
@@ -219,7 +229,7 @@ def test_its_own_files_come_first(tmp_path: Path) -> None:
 def test_a_model_that_nobody_knows_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"The model 'hf:us/our-tune' is not in the catalogue, .* add it to llm_catalogue_extra"):
         resolve("hf:us/our-tune", built_in())
-    part = read_shape(str(write_gguf(tmp_path / "a.gguf", kv=smollm2(split__count=2))))
+    part = dataclasses.replace(read_shape(str(write_gguf(tmp_path / "a.gguf", kv=smollm2()))), shards=2)
     with pytest.raises(ModelError, match="is one of 2 files, so its header does not describe the whole model"):
         resolve("file:/srv/in/our-tune.gguf", built_in(), gguf_header=part)
     with pytest.raises(ModelError, match="add it to llm_catalogue_extra"):

@@ -238,6 +238,14 @@ def test_secrets_lie_in_files_of_their_own() -> None:
     assert left["unwanted"] == ["/etc/vllm/smollm2.env"]
 
 
+def test_a_model_has_gpus_of_its_own() -> None:
+    models = vllm_instances([{**MODEL, "gpus": [1, "GPU-8f2c"]}, {**MODEL, "name": "other", "aliases": []}])
+    made = plan({"instances": {"other": {**SETTLED, "extra": True}}}, {"models": models})
+    assert made["problems"] == []
+    assert made["files"]["/etc/vllm/smollm2.env"] == 'CUDA_VISIBLE_DEVICES="1,GPU-8f2c"\n'
+    assert made["unwanted"] == ["/etc/vllm/other.env"]
+
+
 def test_models_that_leave_and_models_that_nobody_names() -> None:
     models = vllm_instances(
         [MODEL, {"name": "gone", "engine": "vllm", "state": "absent"}, {"name": "never", "engine": "vllm", "state": "absent"}]

@@ -53,3 +53,16 @@ def test_the_demo_model_is_stored_once(host: Host) -> None:
         "find /var/lib/llm -type f -size +90M -printf '%i\\n' | sort --unique",
     ).split()
     assert len(inodes) == 1
+
+
+def test_the_plan_reads_the_model_and_changes_nothing() -> None:
+    done = playbook("playbooks/plan.yml")
+    assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout
+    # What the GGUF on the host says of itself: 30 layers with 3 KV heads of 64 values, 2 bytes each.
+    assert f"{MODEL}  ollama" in done.stdout and "30 layers x 768 B x" in done.stdout.replace("\n", " ")
+
+
+def test_a_plan_that_does_not_fit_says_what_would_help() -> None:
+    models = '{"llm_models": [{"name": "big", "source": "ollama:llama3.1:405b"}]}'
+    done = playbook("playbooks/plan.yml", "-e", models)
+    assert done.returncode != 0 and "big (q4_k_m, 4096 tokens, 1 users) needs" in done.stdout, done.stdout

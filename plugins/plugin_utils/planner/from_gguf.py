@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.gguf_shape import GgufShape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import TRAITS, Architecture, checked_architecture
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import GgufShape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import BLOCKS, MIXES, SPELLINGS
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import gguf_size
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.windows import local_layers_of
 
 # The field of an architecture, and the key of the header after the name of the architecture.
@@ -56,7 +54,7 @@ def architecture_from_gguf(shape: GgufShape, where: str) -> Architecture:
         "kv_heads": _number(shape, "attention.head_count_kv") or values["heads"],
         "head_dim": head_dim,
         "vocab": _number(shape, "vocab_size") or shape.vocabulary,
-        "tied": shape.has_output is False,
+        "tied": not shape.has_output,
     }
     # Mixtral's files give the width of an expert as that of the MLP, and files where every layer has experts have no other.
     if values["experts"]:
@@ -69,15 +67,7 @@ def architecture_from_gguf(shape: GgufShape, where: str) -> Architecture:
         values |= _latent(shape, head_dim)
     if shape.vision_parameters:
         values["vision"] = {"parameters": shape.vision_parameters, "heads": VISION_HEADS, "patches": VISION_PATCHES}
-    arch = checked_architecture(values, where)
-    return _with_or_without_output(arch, shape) if shape.has_output is None else arch
-
-
-def _with_or_without_output(arch: Architecture, shape: GgufShape) -> Architecture:
-    """Return the one of both architectures, with an output of its own or tied, whose file would be nearer to the size that it has."""
-    mix = mix_of(shape)
-    both = (arch, dataclasses.replace(arch, tied=True))
-    return min(both, key=lambda one: abs(gguf_size(one, mix).file - shape.file_bytes))
+    return checked_architecture(values, where)
 
 
 def mix_of(shape: GgufShape) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.gguf_shape import GgufShape
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_source
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
@@ -19,6 +18,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_config import architecture_from_config, quantisation_from_config
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_gguf import architecture_from_gguf, mix_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import GgufShape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import quantisation_named
 
 ADVICE = (

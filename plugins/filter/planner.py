@@ -1,0 +1,22 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters of the planner: see ``plugin_utils/planner``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.filter.models import as_filter
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import llm_plan, plan_questions
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.wish import llm_choices
+
+
+class FilterModule:
+    """The filters of the planner."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters by name."""
+        functions: dict[str, Callable[..., Any]] = {"llm_plan": llm_plan, "llm_choices": llm_choices, "plan_questions": plan_questions}
+        return {name: as_filter(function) for name, function in functions.items()}

@@ -1,0 +1,169 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a placement means: variables for the roles, sentences for what does not fit, and a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, Placement, place
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Room, gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import DEFAULT_UTILISATION, utilisation_for
+
+# Contexts that are tried where a model does not fit with the one that was asked for: powers of two, as people write them.
+SMALLEST_CONTEXT = 1024
+
+
+def variables(placement: Placement, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the roles are told: ``llm_models`` with the options of vLLM, and Ollama's settings. What a person has set stays."""
+    by_name = {one.demand.name: one for one in placement.places}
+    told: dict[str, Any] = {"llm_models": [_entry(placement, entry, by_name.get(str(entry.get("name")))) for entry in models]}
+    loaded = [one for one in placement.places if one.demand.engine == "ollama" and one.fits]
+    if loaded:
+        told["ollama_context_length"] = max(one.demand.context for one in loaded)
+        told["ollama_num_parallel"] = max(one.demand.users for one in loaded)
+        told["ollama_max_loaded_models"] = max(1, placement.together)
+    pools = [_kv_gib(one.needs) for one in placement.places if one.demand.engine == "vllm" and one.needs and not one.gpus]
+    if pools:
+        told["vllm_cpu_kvcache_gib"] = max(pools)
+    return told
+
+
+def _kv_gib(needs: Needs) -> int:
+    """Return the KV cache of a model on the CPU in whole GiB, as vLLM is told it (VLLM_CPU_KVCACHE_SPACE)."""
+    return max(1, -(-sum(term.bytes for term in needs.ram_terms if term.name == "KV cache") // GIB))
+
+
+def _entry(placement: Placement, entry: Mapping[str, Any], one: Place | None) -> dict[str, Any]:
+    changed = dict(entry)
+    if one is None or not one.fits or one.demand.engine != "vllm":
+        return changed
+    changed.setdefault("context", one.demand.context)
+    options: dict[str, Any] = {"max_num_seqs": one.demand.users}
+    if one.gpus:
+        options |= {"gpu_memory_utilization": utilisation(placement, one)}
+        options |= {"tensor_parallel_size": one.tensor_parallel} if one.tensor_parallel > 1 else {}
+        options |= {"pipeline_parallel_size": one.pipeline_parallel} if one.pipeline_parallel > 1 else {}
+        changed.setdefault("gpus", [gpu.key for gpu in one.gpus])
+    changed["options"] = {**options, **{key.replace("-", "_"): value for key, value in dict(entry.get("options") or {}).items()}}
+    return changed
+
+
+def utilisation(placement: Placement, one: Place) -> float:
+    """Return gpu_memory_utilization (fraction of a GPU): vLLM's default where a model has its GPUs for itself, else what it needs."""
+    keys = {gpu.key for gpu in one.gpus}
+    shared = any(keys & {gpu.key for gpu in other.gpus} for other in placement.places if other is not one and other.fits)
+    needed = max(utilisation_for(gpu.total, one.needs.gpu_bytes) for gpu in one.gpus) if one.needs else DEFAULT_UTILISATION
+    return needed if shared else max(needed, DEFAULT_UTILISATION)
+
+
+def problems(placement: Placement) -> Iterator[str]:
+    """Yield one sentence for each model that does not fit: by how much, and the smallest change that would help."""
+    for one in placement.places:
+        if not one.fits:
+            yield _problem(placement, one.demand)
+
+
+def _problem(placement: Placement, demand: Demand) -> str:
+    room = placement.room
+    alone = place(room, [demand]).fits
+    needs = demand.needs() if room.gpus else demand.needs(device="cpu")
+    where = f"{demand.name} ({demand.quantisation}, {demand.context} tokens, {demand.users} users)"
+    if alone:
+        return (
+            f"{where} fits on {room.host} by itself, but not beside the other models of the list: give one of them another host, "
+            "or lower a context or a number of users."
+        )
+    if room.gpus:
+        largest = max(gpu.total for gpu in room.gpus)
+        said = f"{where} needs {gib(needs.gpu_bytes)} on one GPU"
+        said += f" and {gib(needs.ram_bytes)} of RAM, but {room.host} has {_gpus(room)} and {gib(room.ram)} of RAM for models"
+        short = needs.gpu_bytes - largest
+        said += f": {gib(short)} too little" if short > 0 else ""
+    else:
+        said = f"{where} needs {gib(needs.ram_bytes)} of RAM, but {room.host} has {gib(room.ram)} for models"
+        said += f": {gib(needs.ram_bytes - room.ram)} too little"
+    return f"{said}. {_remedy(room, demand)}"
+
+
+def _remedy(room: Room, demand: Demand) -> str:
+    """Return the smallest change that makes one model fit: a shorter context, fewer users, or another model."""
+    context = demand.context
+    while context > SMALLEST_CONTEXT:
+        context = 1 << ((context - 1).bit_length() - 1)
+        if place(room, [_with(demand, context, demand.users)]).fits:
+            return f"With a context of {context} tokens it fits."
+    for users in range(demand.users - 1, 0, -1):
+        if place(room, [_with(demand, demand.context, users)]).fits:
+            return f"With {users} users it fits."
+    if place(room, [_with(demand, SMALLEST_CONTEXT, 1)]).fits:
+        return f"With one user and {SMALLEST_CONTEXT} tokens it fits."
+    return "No context is short enough: choose a lower quantisation, a smaller model or a larger host; 'llm_wish' proposes some."
+
+
+def _with(demand: Demand, context: int, users: int) -> Demand:
+    return Demand(demand.name, demand.engine, demand.arch, demand.quantisation, context, users, demand.weight_bytes, demand.kv_type)
+
+
+def _gpus(room: Room) -> str:
+    """Return what GPUs a host has, in words."""
+    kinds: dict[tuple[str, int], int] = {}
+    for gpu in room.gpus:
+        kinds[gpu.name, gpu.total] = kinds.get((gpu.name, gpu.total), 0) + 1
+    return ", ".join(f"{count} x {name} with {gib(total)}" for (name, total), count in kinds.items()) or "no GPU"
+
+
+def table(placement: Placement) -> list[str]:
+    """Return the lines of a table: what each model takes and where, and by which formula each number came about."""
+    room = placement.room
+    lines = [f"{room.host}: {_gpus(room)}; {gib(room.ram)} of RAM for models" + (f"; {gib(room.disk)} of disk free" if room.disk else "")]
+    rows: list[tuple[str, ...]] = [("model", "engine", "quantisation", "context x users", "where", "per GPU", "RAM", "disk")]
+    rows += [_row(one) for one in placement.places]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines += ["  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    for one in placement.places:
+        if one.needs is None:
+            continue
+        lines.append(f"  {one.demand.name}:")
+        for kind, terms in (("GPU", one.needs.gpu_terms), ("RAM", one.needs.ram_terms), ("disk", one.needs.disk_terms)):
+            lines += [f"    {kind:4} {gib(term.bytes):>10}  {term.name} = {term.formula} [{term.source}]" for term in terms]
+    loaded = [one for one in placement.places if one.demand.engine == "ollama" and one.fits]
+    if len(loaded) > placement.together:
+        lines.append(f"  Ollama keeps {placement.together} of its {len(loaded)} models in memory; another is loaded when it is asked for.")
+    return [*lines, *(f"  {note}" for note in _notes(placement))]
+
+
+def _row(one: Place) -> tuple[str, ...]:
+    demand, needs = one.demand, one.needs
+    head = (demand.name, demand.engine, demand.quantisation, f"{demand.context} x {demand.users}", where(one))
+    if needs is None:
+        return (*head, "-", "-", "-")
+    return (*head, gib(needs.gpu_bytes) if one.gpus else "-", gib(needs.ram_bytes), gib(needs.disk_bytes))
+
+
+def where(one: Place) -> str:
+    """Return in words where a model goes."""
+    if not one.fits:
+        return "does not fit"
+    if not one.gpus:
+        return "CPU"
+    said = "GPU " + ", ".join(str(gpu.index) for gpu in one.gpus)
+    if one.gpu_layers is not None:
+        return f"{said} ({one.gpu_layers} of {one.demand.arch.layers} layers), CPU"
+    if one.tensor_parallel > 1:
+        return f"{said} (tensor parallel)"
+    return f"{said} (by layers)" if one.pipeline_parallel > 1 else said
+
+
+def _notes(placement: Placement) -> Iterator[str]:
+    yield from placement.room.notes
+    disk = sum(one.needs.disk_bytes for one in placement.places if one.needs)
+    if placement.room.disk is not None and disk > placement.room.disk:
+        yield (
+            f"The models take {gib(disk)} of disk, {gib(disk - placement.room.disk)} more than is free: "
+            "make room, unless they are there already."
+        )

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of one host: what of ``llm_models`` goes where, and what the roles are to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_source
+from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef
+from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import Catalogue, load
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_sources import endpoint_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.models import ENGINES, checked_models
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import gguf_shape
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import room_of
+
+# What the role ollama sets where nobody says how long a context shall be (roles/ollama/defaults).
+OLLAMA_CONTEXT = 4096
+# KV types of the roles' own names, as the planner calls them.
+KV_TYPES = {"auto": "f16", "bfloat16": "f16", "float16": "f16", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
+
+
+def plan_questions(models: Any, network: Mapping[str, Any], catalogue_extra: Any = None) -> dict[str, Any]:
+    """Return what to ask the module ``model_shape`` (dict of its options); its ``sources`` are empty where nothing has to be asked.
+
+    Files on the host are looked at, for they say more than their names; what comes over the network only where the catalogue does not know
+    it. ``network`` is as in ``model_sources.endpoint_of``; what this network cannot reach is not asked about.
+    """
+    catalogue = load(catalogue_extra)
+    asked: dict[str, Any] = {"sources": []}
+    for source in dict.fromkeys(entry["source"] for entry in _present(models, ENGINES)):
+        ref = as_source(source)
+        try:
+            if not isinstance(ref, FileRef):
+                way = {} if _is_known(source, catalogue) else endpoint_of(ref, network)
+                if not way:
+                    continue
+                asked["hub_endpoint" if isinstance(ref, HubRef) else "registry_endpoint"] = way["endpoint"]
+                asked |= {"token": way["token"]} if "token" in way else {}
+        except ModelError:
+            continue
+        asked["sources"].append(source)
+    return asked
+
+
+def _is_known(source: str, catalogue: Catalogue) -> bool:
+    try:
+        resolve(source, catalogue)
+    except ModelError:
+        return False
+    return True
+
+
+def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the plan of one host (dict).
+
+    ``models`` is ``llm_models``, ``host`` what the module ``host_info`` returned as ``host``. ``inputs`` may have ``name`` of the host,
+    ``engines`` that it runs, ``data_dir`` where models go, ``shapes`` (what ``model_shape`` returned), ``catalogue_extra`` and
+    ``ollama_kv_cache_type``.
+
+    Keys of the result: ``table`` (list of lines for people), ``problems`` (sentences; empty if everything fits), ``unknown`` (sentences
+    on models that could not be judged) and ``variables`` (dict: what to put into the host's variables).
+    """
+    inputs = inputs or {}
+    catalogue = load(inputs.get("catalogue_extra"))
+    shapes = {str(shape["source"]): shape for shape in inputs.get("shapes") or []}
+    demands, unknown = [], []
+    for entry in _present(models, inputs.get("engines") or ENGINES):
+        try:
+            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), str(inputs.get("ollama_kv_cache_type") or "f16")))
+        except ModelError as exc:
+            reason = (shapes.get(entry["source"]) or {}).get("reason")
+            unknown.append(f"{entry['name']} is not in the plan. {exc}" + (f" ({reason})" if reason else ""))
+    room = room_of(str(inputs.get("name") or "this host"), host, str(inputs.get("data_dir") or ""))
+    placement = place(room, demands)
+    return {
+        "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
+        "problems": list(problems(placement)),
+        "unknown": unknown,
+        "variables": variables(placement, models),
+    }
+
+
+def demand_of(entry: Mapping[str, Any], catalogue: Catalogue, shape: Mapping[str, Any] | None = None, kv_type: str = "f16") -> Demand:
+    """Return what a checked entry of ``llm_models`` asks for; ModelError where nobody knows the model, or the engine cannot serve it."""
+    shape = shape or {}
+    model = resolve(entry["source"], catalogue, shape.get("config") or None, gguf_shape(shape))
+    options = {str(key).replace("-", "_"): value for key, value in entry["options"].items()}
+    if entry["engine"] == "vllm":
+        context = entry["context"] or options.get("max_model_len") or model.architecture.max_context or OLLAMA_CONTEXT
+        kv_type = str(options.get("kv_cache_dtype") or "auto")
+        users = entry["users"] or options.get("max_num_seqs") or 1
+        size = None if model.is_gguf else model.weight_bytes or shape.get("bytes")
+    else:
+        context = entry["context"] or options.get("num_ctx") or OLLAMA_CONTEXT
+        users, size = entry["users"] or 1, model.weight_bytes or shape.get("bytes")
+    numbers = {"context": context, "users": users}
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ModelError(f"{entry['name']}: {name} must be a whole number of at least 1, but its option says {number!r}: correct it.")
+    demand = Demand(
+        entry["name"], entry["engine"], model.architecture, model.quantisation, context, users, size, KV_TYPES.get(kv_type, kv_type)
+    )
+    demand.needs()
+    return demand
+
+
+def _present(models: Any, engines: Any) -> list[dict[str, Any]]:
+    return [entry for entry in checked_models(models) if entry["state"] == "present" and entry["engine"] in engines]

@@ -1,0 +1,141 @@
+"""The plan of a host as the playbook asks for it, and what is proposed for a wish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.onprem.llm.plugins.filter.planner import FilterModule
+from ansible_collections.onprem.llm.plugins.module_utils.model_shape import Servers, shape_of
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.instances import instances
+from tests.unit.helpers.gguf_writer import keys, write_gguf
+
+GIB = 1 << 30
+FILTERS = FilterModule().filters()
+llm_plan, llm_choices, plan_questions = FILTERS["llm_plan"], FILTERS["llm_choices"], FILTERS["plan_questions"]
+GPU = {"vendor": "nvidia", "index": 0, "name": "L40S", "uuid": "GPU-1", "memory_total": 45 * GIB, "memory_free": 45 * GIB}
+HOST: dict[str, Any] = {
+    "memory": {"total": 64 * GIB},
+    "gpus": [{**GPU, "compute_capability": "8.9"}],
+    "disks": [],
+    "nvidia": None,
+    "os": {},
+}
+QWEN: dict[str, Any] = {"name": "qwen", "source": "ollama:qwen2.5:7b"}
+LLAMA: dict[str, Any] = {"name": "llama", "engine": "vllm", "source": "hf:meta-llama/Llama-3.1-8B-Instruct", "context": 16384, "users": 4}
+OWN: dict[str, Any] = {"name": "own", "source": "file:/srv/in/own.gguf"}
+
+
+def test_a_host_with_both_engines() -> None:
+    plan = llm_plan([QWEN, LLAMA, {"name": "old", "state": "absent"}], HOST, {"name": "gpu1"})
+    assert (plan["problems"], plan["unknown"]) == ([], [])
+    qwen, llama, old = plan["variables"].pop("llm_models")
+    assert (qwen, old) == (QWEN, {"name": "old", "state": "absent"})
+    assert plan["variables"] == {"ollama_context_length": 4096, "ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
+    assert llama["gpus"] == ["GPU-1"] and llama["options"].keys() == {"max_num_seqs", "gpu_memory_utilization"}
+    text = "\n".join(plan["table"])
+    # The file of Ollama's library, to the byte; 8.03 billion values of 16 bits; 2 x 32 layers x 8 heads x 128 x 2 bytes for each token.
+    assert "qwen   ollama  q4_k_m" in text and "4.4 GiB" in text
+    assert "15.0 GiB" in text and "32 layers x 4096 B x 16384 tokens in blocks of 16 x 4 users" in text
+
+
+@pytest.mark.parametrize(("engines", "names"), [(["ollama"], ["qwen"]), (["vllm"], ["llama"]), ([], ["qwen", "llama"])])
+def test_a_host_plans_for_its_own_engines(engines: list[str], names: list[str]) -> None:
+    table = llm_plan([QWEN, LLAMA], HOST, {"engines": engines})["table"]
+    assert [name for name in ("qwen", "llama") if f"  {name}:" in table] == names
+
+
+def test_what_does_not_fit_is_one_sentence() -> None:
+    (problem,) = llm_plan([{**LLAMA, "users": 40}], HOST, {"name": "gpu1"})["problems"]
+    assert problem.startswith("llama (bf16, 16384 tokens, 40 users) needs ") and "gpu1 has 1 x L40S with 45.0 GiB" in problem
+    assert problem.endswith("it fits.")
+
+
+def test_a_model_of_the_users_own(tmp_path: Path) -> None:
+    (unknown,) = llm_plan([OWN], HOST)["unknown"]
+    assert unknown.startswith("own is not in the plan. The model 'file:/srv/in/own.gguf' is not in the catalogue")
+    extra = [{"id": "own", "aliases": ["/srv/in/own.gguf"], "like": "qwen2.5:7b"}]
+    assert llm_plan([OWN], HOST, {"catalogue_extra": extra})["unknown"] == []
+    file = write_gguf(
+        tmp_path / "own.gguf",
+        kv=keys(**{
+            "llama.block_count": 30, "llama.embedding_length": 576, "llama.feed_forward_length": 1536, "llama.vocab_size": 49152,
+            "llama.attention.head_count": 9, "llama.attention.head_count_kv": 3,
+        }),
+    )  # fmt: skip
+    shape = {**shape_of(f"file:{file}", Servers(Access(), Access())).told(), "source": OWN["source"]}
+    plan = llm_plan([OWN], HOST, {"shapes": [shape]})
+    assert plan["unknown"] == [] and any("30 layers x 768 B x 4096 tokens" in line for line in plan["table"])
+
+
+def test_what_is_asked_about_models() -> None:
+    network = {"source": "open", "hub_token": "secret"}
+    known = [QWEN, LLAMA]
+    assert plan_questions(known, network) == {"sources": []}
+    asked = plan_questions(
+        [*known, OWN, {"name": "x", "engine": "vllm", "source": "hf:us/tune"}, {"name": "y", "source": "ollama:tune:1"}], network
+    )
+    assert asked == {
+        "sources": ["file:/srv/in/own.gguf", "hf:us/tune@main", "ollama:tune:1"],
+        "hub_endpoint": "https://huggingface.co",
+        "registry_endpoint": "https://registry.ollama.ai",
+        "token": "secret",
+    }
+    assert plan_questions([{"name": "y", "source": "ollama:tune:1"}], {"source": "registries"}) == {"sources": []}
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (["code"], "llm_wish must be a mapping"),
+        ({"job": "code"}, "unknown key 'job'"),
+        ({"task": "poetry"}, "task must be one of chat, code"),
+        ({"users": 0}, "users must be a whole number"),
+        ({"users": True}, "users must be a whole number"),
+        ({"budget": "2"}, "budget must be a price"),
+        ({"language": "korean"}, "language must be a code"),
+    ],
+)
+def test_a_wish_that_cannot_be(wish: Any, words: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=words):
+        llm_choices(wish)
+
+
+def test_choices_for_a_host_do_what_is_wanted() -> None:
+    found = llm_choices({"task": "chat", "language": "ko", "users": 8, "choices": 50}, {"gpu1": HOST})["choices"]
+    names = [choice["entry"]["name"] for choice in found]
+    assert "qwen3:8b" in names and "phi4-mini:3.8b" in names
+    # No Korean, or no commercial use.
+    assert not [name for name in names if name.startswith(("llama", "exaone", "solar"))]
+    assert all(choice["where"].startswith("gpu1: ") and choice["reasons"] for choice in found)
+    with_research = llm_choices({"language": "ko", "commercial": False, "choices": 50}, {"gpu1": HOST})["choices"]
+    assert any(choice["entry"]["name"].startswith("exaone") for choice in with_research)
+
+
+def test_every_choice_fits_as_it_is_written() -> None:
+    for task in ("chat", "code", "reasoning"):
+        for choice in llm_choices({"task": task, "users": 4, "choices": 50}, {"gpu1": HOST})["choices"]:
+            plan = llm_plan([choice["entry"]], HOST, {"name": "gpu1"})
+            assert (plan["problems"], plan["unknown"]) == ([], []), choice
+
+
+def test_a_budget_buys_instances_and_more_money_never_buys_less() -> None:
+    before = 0
+    for budget in (0.1, 0.6, 1.0, 2.0, 4.0, 10.0):
+        offers = instances(budget)
+        assert all(offer.usd_hour <= budget for offer in offers)
+        choices = llm_choices({"task": "code", "users": 10, "budget": budget})["choices"]
+        assert all(choice["usd_hour"] <= budget for choice in choices)
+        assert len(offers) >= before
+        before = len(offers)
+    lines = llm_choices({"task": "code", "users": 10, "budget": 1.0})["lines"]
+    assert "USD per hour on demand in us-east-1, prices of 2026-07-20" in "\n".join(lines)
+
+
+def test_nothing_fits() -> None:
+    found = llm_choices({"task": "chat"}, {"tiny": {"memory": {"total": 2 * GIB}}})
+    assert found["choices"] == [] and "Nothing of the catalogue fits" in found["lines"][1]
