@@ -68,7 +68,7 @@ def test_a_release_without_a_known_digest_rests_on_tls_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("nothing", "0.34.4", "amd64", "release"), "has no 'nothing'; it has hub, ollama,"),
+        (("nothing", "0.34.4", "amd64", "release"), "has no 'nothing'; it has hub, nvidia-containers,"),
         (("ollama", "latest", "amd64", "release"), "never 'latest'"),
         (("ollama", "0.34.4/../x", "amd64", "release"), "must look like"),
         (("ollama", "0.34.4", "amd64", "mirror"), "llm_mirror_url is ''"),

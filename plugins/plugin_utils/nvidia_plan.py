@@ -1,0 +1,307 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the role ``nvidia`` will do on a host, and what it refuses: decided before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_gpus import GENERATIONS, generations, module_flavour
+from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_packages import (
+    DEBIAN_BRANCHES,
+    Packages,
+    distribution_packages,
+    family,
+    nvidia_packages,
+    owners,
+)
+from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_repositories import repositories, repository_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_gpu_problems
+
+# EC2 types whose GPUs are joined by NVSwitch, which pci_display does not show: needed before there is a driver to ask.
+NVSWITCH_TYPES = ("p4d.", "p4de.", "p5.48", "p5e.", "p5en.", "p6-b200.", "p6-b300.")
+# NVIDIA's DCGM is one package for each major version of CUDA that the driver has; 580 is CUDA 13.
+DCGM_PACKAGES = ["datacenter-gpu-manager-4-cuda13", "datacenter-gpu-manager-exporter"]
+# Names that unattended upgrades leave alone (regular expressions, matched at the beginning): a library that is newer than the loaded module
+# fails every program with "Driver/library version mismatch" until the next start of the machine.
+UNATTENDED = ["nvidia-", "libnvidia-", "libcuda1", "cuda-drivers", "kmod-nvidia", "linux-modules-nvidia-"]
+NOTHING: dict[str, Any] = {
+    "first": [],
+    "driver": [],
+    "kernel": [],
+    "hold": [],
+    "dnf_module": "",
+    "versionlock": "",
+    "built": False,
+    "flavour": "",
+    "with_module": False,
+    "nouveau": False,
+    "reboot": False,
+    "services": [],
+}
+
+
+def nvidia_plan(host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan for one host (dict).
+
+    ``host`` is what the module ``host_info`` returned, ``inputs`` the role's inputs without their prefix plus ``llm_source``,
+    ``mirror_url`` and ``local`` (bool: the host is the controller), ``probe`` what the role's probe found: ``packages`` (dict: name to
+    ``version`` and ``maker``), ``runfile`` (bool), ``missing`` (packages of the kernel that no index has) and ``wsl`` (dict).
+
+    Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``action`` (``nothing``, ``install`` or
+    ``libraries``), ``reason`` (a sentence), ``source``, ``branch``, ``flavour`` of the kernel module, lists of packages (``first``,
+    ``kernel``, ``driver``, ``hold``, ``extras``), ``dnf_module``, ``versionlock``, ``built``, ``with_module``, ``nouveau``, ``reboot``,
+    ``services``, ``fabric_manager`` (name of its package, or empty), ``repositories`` (list of dict), ``unattended``, ``verify``.
+    """
+    inputs = {**inputs, "branch": int(inputs["branch"]), "accepted_branches": [int(branch) for branch in inputs["accepted_branches"]]}
+    wsl = host["os"].get("wsl")
+    if wsl:
+        return _wsl_plan(wsl, inputs, probe)
+    driver = (host.get("nvidia") or {}) if (host.get("nvidia") or {}).get("working") else {}
+    found = [inputs["image_for"]] if inputs["image_for"] and not driver else generations(host)
+    base = {**NOTHING, "branch": inputs["branch"], "source": inputs["source"], "unattended": UNATTENDED, "verify": bool(driver)}
+    if driver and _major(driver["driver"]) in {*inputs["accepted_branches"], inputs["branch"]}:
+        plan = {**base, "action": "nothing", "problems": [], "reason": f"Driver {driver['driver']} works and is left alone."}
+    elif not found:
+        plan = {**base, "action": "nothing", "problems": [], "reason": "The host has no NVIDIA GPU, so it needs no driver."}
+    else:
+        plan = _install_plan(base, host, inputs, probe, found)
+    return _with_extras(plan, host, inputs, probe, found)
+
+
+def _install_plan(
+    base: dict[str, Any], host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mapping[str, Any], found: list[str]
+) -> dict[str, Any]:
+    os, branch = host["os"], inputs["branch"]
+    # A container has the kernel of its machine: the module is loaded there.
+    with_module = not os.get("container")
+    flavour, problem = module_flavour(filter(None, found), branch, os["architecture"], inputs["module"])
+    problems = [problem] if problem else []
+    problems += [
+        *_gpu_problems(found, inputs),
+        *_driver_problems(host, inputs),
+        *_source_problems(os, inputs),
+        *_mix_problems(inputs, probe),
+    ]
+    packages = Packages()
+    if not problems:
+        make = nvidia_packages if inputs["source"] == "nvidia" else distribution_packages
+        packages = make(os, branch, flavour, with_module)
+        problems += [*_kernel_problems(host, packages, probe), *_secure_boot_problems(host, inputs, packages, with_module)]
+    loaded = host.get("nvidia") or {}
+    # A module that is loaded stays until the machine starts anew, be it nouveau or another version of NVIDIA's.
+    reboot = with_module and bool(host.get("nouveau") or loaded.get("driver"))
+    if not problems:
+        problems += _reboot_problems(reboot, host, inputs)
+    image = bool(inputs["image_for"])
+    return {
+        **base,
+        "action": "install",
+        "problems": problems,
+        "reason": f"Driver branch {branch} is installed from {_words(inputs['source'])}"
+        + (f", with the {flavour} kernel module." if with_module else ", without a kernel module: the container has that of its machine."),
+        "first": packages.first,
+        "driver": packages.driver,
+        "kernel": packages.kernel,
+        "hold": packages.hold if inputs["hold"] else [],
+        "dnf_module": packages.dnf_module,
+        "versionlock": packages.versionlock,
+        "built": packages.built,
+        "flavour": flavour if with_module else "",
+        "with_module": with_module,
+        "nouveau": with_module,
+        "reboot": reboot and not image,
+        "services": ["nvidia-persistenced"] if inputs["persistence"] and with_module and not image else [],
+        "verify": not image,
+    }
+
+
+def _with_extras(
+    plan: dict[str, Any], host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mapping[str, Any], found: list[str]
+) -> dict[str, Any]:
+    """Add what goes with a driver: fabric manager, CUDA toolkit, container toolkit, DCGM, and the repositories that all of it needs."""
+    owner = owners(probe["packages"])
+    # Where a driver is left alone, its own source brings what must be equal to it.
+    source = plan["source"] if plan["action"] == "install" else ("distribution" if owner["distribution"] else "nvidia")
+    problems, extras = list(plan["problems"]), []
+    nvswitch = bool(found) and _has_nvswitch(host, inputs) and not host["os"].get("container")
+    fabric = ""
+    if nvswitch:
+        fabric = _fabric_manager(host, source, inputs["branch"], plan)
+        if not fabric:
+            problems.append(
+                "The host's GPUs are joined by NVSwitch and need the fabric manager of the driver's version, which Debian has no package "
+                "of: set nvidia_source to nvidia, or nvidia_fabric_manager to never where there is no NVSwitch."
+            )
+        extras += ["nvlsm"] if "blackwell" in found and source == "nvidia" else []
+    if inputs["cuda_toolkit"]:
+        extras.append(f"cuda-toolkit-{inputs['cuda_toolkit']}")
+    if inputs["dcgm_exporter"] and found:
+        extras += DCGM_PACKAGES
+    containers = ["nvidia-container-toolkit"] if inputs["container_toolkit"] and found else []
+    if extras and source == "distribution" and (inputs["cuda_toolkit"] or inputs["dcgm_exporter"]):
+        problems.append(
+            "nvidia_cuda_toolkit and nvidia_dcgm_exporter come from NVIDIA's repository, but the driver is the distribution's, and the two "
+            "are never mixed: set nvidia_source to nvidia, or leave both out."
+        )
+    uses_nvidia = source == "nvidia" and bool(plan["driver"] or extras or (fabric and fabric not in probe["packages"]))
+    wanted = {"driver": uses_nvidia, "containers": bool(containers)}
+    if not problems:
+        problems += repository_problems(host["os"], inputs, wanted)
+    services = list(plan["services"])
+    image = bool(inputs["image_for"])
+    services += ["nvidia-fabricmanager"] if fabric and not image else []
+    services += ["nvidia-dcgm", "nvidia-dcgm-exporter"] if "datacenter-gpu-manager-exporter" in extras and not image else []
+    return {
+        **plan,
+        "problems": problems,
+        "extras": [*extras, *containers],
+        "container_toolkit": bool(containers),
+        "fabric_manager": fabric,
+        # The version that the fabric manager's must equal: the driver's, or that of a package which this plan installs.
+        "fabric_version": str((host.get("nvidia") or {}).get("driver") or "") if plan["action"] == "nothing" else "",
+        "fabric_like": _version_package(host["os"], plan) if fabric else "",
+        "services": services,
+        "repositories": [] if problems else repositories(host["os"], inputs, wanted),
+    }
+
+
+def _wsl_plan(wsl: int, inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> dict[str, Any]:
+    gpu = bool(probe["wsl"]["device"])
+    return {
+        **NOTHING,
+        "branch": inputs["branch"],
+        "source": "windows",
+        "unattended": [],
+        "action": "libraries",
+        "problems": wsl_gpu_problems(wsl, probe["wsl"], owners(probe["packages"])),
+        "reason": "On WSL2 the driver is that of Windows: nothing is installed, only its libraries are made known.",
+        "extras": [],
+        "container_toolkit": False,
+        "fabric_manager": "",
+        "fabric_version": "",
+        "fabric_like": "",
+        "repositories": [],
+        "verify": gpu,
+    }
+
+
+def _gpu_problems(found: list[str], inputs: Mapping[str, Any]) -> Iterator[str]:
+    if inputs["image_for"] and inputs["image_for"] not in GENERATIONS:
+        yield f"nvidia_image_for must be one of {', '.join(GENERATIONS)}, but it is {inputs['image_for']!r}: correct it."
+    elif "" in found and inputs["module"] == "auto":
+        yield (
+            "The generation of an NVIDIA GPU of this host is not known, or older than Maxwell, which driver 580 does not serve any more: "
+            "for a newer GPU set nvidia_module to open, or take the old one out."
+        )
+
+
+def _driver_problems(host: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
+    driver = (host.get("nvidia") or {}).get("driver")
+    if driver and _major(driver) > inputs["branch"]:
+        yield (
+            f"The host has driver {driver}, whose branch nvidia_accepted_branches does not list, and a role does not go back by itself: "
+            f"add {_major(driver)} there to keep it, or remove it and run this again."
+        )
+
+
+def _source_problems(os: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
+    name, version = family(os)
+    if inputs["source"] == "nvidia":
+        return
+    if name == "debian":
+        own = DEBIAN_BRANCHES.get(version)
+        if own is None:
+            yield f"Which driver branch Debian {version or 'testing'} has is not known to this role: use Debian 12 or 13."
+        elif own != inputs["branch"]:
+            yield (
+                f"Debian {version} has driver branch {own} only, but nvidia_branch is {inputs['branch']}: set nvidia_source to nvidia, or "
+                f"nvidia_branch to {own} (enough for Ollama; vLLM from PyPI needs 580)."
+            )
+    elif name != "ubuntu":
+        yield "nvidia_source is distribution, but only Debian and Ubuntu have a driver of their own: set it to nvidia."
+
+
+def _mix_problems(inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> Iterator[str]:
+    owner = owners(probe["packages"])
+    other = "distribution" if inputs["source"] == "nvidia" else "nvidia"
+    if probe["runfile"]:
+        yield (
+            "A driver was installed by NVIDIA's .run file (there is /usr/bin/nvidia-uninstall), which packages would overwrite: run "
+            "nvidia-uninstall, or repair that driver; the role leaves alone one that works."
+        )
+    if owner[other]:
+        yield (
+            f"nvidia_source is {inputs['source']}, but the host has packages of {_words(other)} ({', '.join(owner[other][:4])}), and the "
+            f"two are never mixed: set nvidia_source to {other}, or remove them."
+        )
+
+
+def _kernel_problems(host: Mapping[str, Any], packages: Packages, probe: Mapping[str, Any]) -> Iterator[str]:
+    missing = [name for name in probe["missing"] if name in (*packages.kernel, *packages.driver)]
+    if missing and not (host.get("kernel_headers") and missing == packages.kernel):
+        yield (
+            f"The kernel that runs is {host['os']['kernel']}, and no package index of this host has {', '.join(missing)}, which its module "
+            "is built with: upgrade the kernel and start the host anew, or add the index that the kernel came from."
+        )
+
+
+def _secure_boot_problems(host: Mapping[str, Any], inputs: Mapping[str, Any], packages: Packages, with_module: bool) -> Iterator[str]:
+    if with_module and host.get("secure_boot") and packages.built and not inputs["secure_boot_enrolled"]:
+        way = (
+            "set nvidia_source to distribution, whose modules Ubuntu signs" if family(host["os"])[0] == "ubuntu" else "turn Secure Boot off"
+        )
+        yield (
+            "Secure Boot is on, and the kernel module would be built on the host and signed with its own key, which must be enrolled at "
+            f"the console: {way}; or enrol the key (mokutil --import) and set nvidia_secure_boot_enrolled to true."
+        )
+
+
+def _reboot_problems(reboot: bool, host: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
+    if not reboot or inputs["image_for"]:
+        return
+    loaded = "nouveau" if host.get("nouveau") else f"module {host['nvidia']['driver']}"
+    if not inputs["allow_reboot"]:
+        yield (
+            f"The kernel has loaded {loaded}, so the driver works only after the host was started anew: set nvidia_allow_reboot to true, "
+            "and the role does it."
+        )
+    elif inputs["local"]:
+        yield (
+            f"The kernel has loaded {loaded}, so the host must be started anew, but it is the machine that Ansible runs on: run the "
+            "playbook from another one."
+        )
+
+
+def _has_nvswitch(host: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    if inputs["fabric_manager"] != "auto":
+        return bool(inputs["fabric_manager"] == "always")
+    instance = str((host.get("ec2") or {}).get("instance_type") or "")
+    return bool((host.get("nvidia") or {}).get("nvswitch")) or instance.startswith(NVSWITCH_TYPES)
+
+
+def _fabric_manager(host: Mapping[str, Any], source: str, branch: int, plan: Mapping[str, Any]) -> str:
+    if source == "nvidia":
+        return "nvidia-fabricmanager"
+    if family(host["os"])[0] != "ubuntu":
+        return ""
+    driver = (host.get("nvidia") or {}).get("driver")
+    return f"nvidia-fabricmanager-{_major(driver) if driver and plan['action'] == 'nothing' else branch}"
+
+
+def _version_package(os: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    """Return a package of the plan that has the driver's version."""
+    if family(os)[0] != "ubuntu":
+        return "nvidia-driver-cuda"
+    return next((name for name in plan["driver"] if name.startswith(("libnvidia-compute", "nvidia-utils"))), "")
+
+
+def _words(source: str) -> str:
+    return "NVIDIA's repository" if source == "nvidia" else "the distribution"
+
+
+def _major(version: str) -> int:
+    head = str(version).split(".")[0]
+    return int(head) if head.isdigit() else 0

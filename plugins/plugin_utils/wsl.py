@@ -1,0 +1,105 @@
+# Copyright (c) 2026, onprem.llm contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is different inside the Windows Subsystem for Linux: detection, refusals, and what a person should know, with the exact lines."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+# WSL2's own kernel is called 5.15.153.1-microsoft-standard-WSL2; one that a person built must say so too (as Ollama's installer asks).
+WSL2 = re.compile(r".*icrosoft.*WSL2.*")
+# The first has a capital M: 4.4.0-19041-Microsoft.
+WSL1 = re.compile(r".*Microsoft.*")
+LIBRARIES = "/usr/lib/wsl/lib"
+# Windows' drives reach Linux by a network protocol: 9p, or drvfs and virtiofs by newer versions. Reading weights there takes minutes.
+SLOW = ("9p", "drvfs", "v9fs", "virtiofs", "fuse.virtiofs")
+# What the files on each side must hold (Microsoft, "Advanced settings configuration in WSL").
+WSL_CONF = "[boot]\nsystemd=true\n"
+WSLCONFIG = "[wsl2]\nvmIdleTimeout=-1\n\n[general]\ninstanceIdleTimeout=-1\n"
+
+
+def wsl_version(kernel: str) -> int | None:
+    """Return which WSL a kernel's release is of (1 or 2), or None."""
+    if WSL2.match(kernel):
+        return 2
+    return 1 if WSL1.match(kernel) else None
+
+
+def wsl_problems(host: Mapping[str, Any]) -> list[str]:
+    """Return why the engines cannot run on this host as it is (sentences); an empty list where it is no WSL, or a good one.
+
+    ``host`` has ``kernel`` (its release), ``service_mgr`` (what is PID 1), ``mounts`` (list of dict with ``mount`` and ``fstype``) and
+    ``paths`` (dict: name of an input to its directory).
+    """
+    version = wsl_version(host["kernel"])
+    if version is None:
+        return []
+    if version == 1:
+        return ["This is WSL 1, which has no Linux kernel and no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'."]
+    return [*_systemd_problems(host["service_mgr"]), *_path_problems(host["paths"], host["mounts"])]
+
+
+def wsl_advice(kernel: str, gateway_port: int) -> list[str]:
+    """Return what a person should know of WSL2 (sentences), empty elsewhere: when it stops, and who reaches it."""
+    if wsl_version(kernel) != 2:
+        return []
+    return [
+        (
+            "Windows stops WSL when no window is open, and services do not keep it up. To keep it up, put into "
+            f"%UserProfile%\\.wslconfig in Windows: {_on_one_line(WSLCONFIG)}; then run 'wsl --shutdown' once."
+        ),
+        f"Windows reaches https://localhost:{gateway_port}; the network around it does not. See docs/wsl.md for opening it.",
+    ]
+
+
+def wsl_gpu_problems(version: int, found: Mapping[str, Any], owners: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return why a GPU cannot be used in WSL as it is (sentences).
+
+    ``found`` has ``device`` (/dev/dxg is there), ``libcuda`` and ``smi`` (they are below /usr/lib/wsl/lib), ``owners`` the packages of
+    Linux drivers by their source.
+    """
+    if version == 1:
+        return ["This is WSL 1, which has no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'."]
+    linux = [name for names in owners.values() for name in names]
+    problems = []
+    if linux:
+        problems.append(
+            f"A Linux driver is installed ({', '.join(sorted(linux)[:4])}), whose libcuda hides that of Windows: on WSL2 the driver is "
+            f"Windows' own. Remove it with 'apt-get purge {' '.join(sorted(linux)[:4])}', then run this again."
+        )
+    if found["device"] and not (found["libcuda"] and found["smi"]):
+        problems.append(
+            f"Windows gives this WSL a GPU (/dev/dxg), but {LIBRARIES} has no {'nvidia-smi' if found['libcuda'] else 'libcuda.so.1'}: "
+            "install NVIDIA's driver 580 or newer in Windows, then run 'wsl --update' and 'wsl --shutdown' there."
+        )
+    return problems
+
+
+def _systemd_problems(service_mgr: str) -> Iterator[str]:
+    if service_mgr != "systemd":
+        yield (
+            f"This WSL runs {service_mgr or 'no service manager'}, but the engines are systemd services: put the lines "
+            f"{_on_one_line(WSL_CONF)} into /etc/wsl.conf (WSL 0.67.6 or newer), run 'wsl --shutdown' in Windows, open this distribution "
+            "again, then run this again."
+        )
+
+
+def _path_problems(paths: Mapping[str, str], mounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for name, path in paths.items():
+        clean = posixpath.normpath(path)
+        inside = [mount for mount in mounts if clean == mount["mount"] or clean.startswith(mount["mount"].rstrip("/") + "/")]
+        kind = max(inside, key=lambda mount: len(mount["mount"]))["fstype"] if inside else ""
+        windows = re.fullmatch(r"/mnt/[a-zA-Z](?:/.*)?", clean) and kind not in ("ext4", "xfs", "btrfs")
+        if windows or kind.lower() in SLOW:
+            yield (
+                f"{name} is {path}, on a drive of Windows ({kind or 'by its name'}), where Linux's owners, locks and hard links do not "
+                "work and a model takes minutes to load: choose a directory of the distribution itself (ext4), such as /var/lib/llm."
+            )
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(f"'{line}'" for line in text.splitlines() if line)

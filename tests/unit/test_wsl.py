@@ -1,0 +1,83 @@
+"""What is refused and told inside WSL, as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_advice, wsl_problems, wsl_version
+
+WSL2 = "5.15.153.1-microsoft-standard-WSL2"
+MOUNTS = [
+    {"mount": "/", "fstype": "ext4"},
+    {"mount": "/mnt/c", "fstype": "9p"},
+    {"mount": "/mnt/wslg", "fstype": "tmpfs"},
+    {"mount": "/mnt/e", "fstype": "ext4"},
+    {"mount": "/data", "fstype": "drvfs"},
+]
+
+
+def problems(kernel: str = WSL2, service_mgr: str = "systemd", mounts: Any = None, **paths: str) -> list[str]:
+    host = {
+        "kernel": kernel,
+        "service_mgr": service_mgr,
+        "mounts": MOUNTS if mounts is None else mounts,
+        "paths": paths or {"base_data_dir": "/var/lib/llm"},
+    }
+    return wsl_problems(host)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "expected"),
+    [
+        (WSL2, 2),
+        ("6.6.87.2-microsoft-standard-WSL2+", 2),
+        ("6.1.21-my-Microsoft-build-WSL2", 2),
+        ("4.4.0-19041-Microsoft", 1),
+        ("6.12.107+deb13-amd64", None),
+        ("6.8.0-1029-azure", None),
+    ],
+)
+def test_kernels(kernel: str, expected: int | None) -> None:
+    assert wsl_version(kernel) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"kernel": "4.4.0-19041-Microsoft"}, "wsl --set-version DISTRIBUTION 2"),
+        ({"service_mgr": "init"}, "put the lines '[boot]' 'systemd=true' into /etc/wsl.conf"),
+        ({"service_mgr": ""}, "runs no service manager"),
+        ({"base_data_dir": "/mnt/c/llm"}, "base_data_dir is /mnt/c/llm, on a drive of Windows (9p)"),
+        ({"base_data_dir": "/mnt/c"}, "on a drive of Windows"),
+        ({"llm_store_dir": "/data/store"}, "llm_store_dir is /data/store, on a drive of Windows (drvfs)"),
+        ({"base_data_dir": "/var/../mnt/c/x"}, "on a drive of Windows"),
+        # Ansible does not list a mount that cannot be measured: then the name tells.
+        ({"base_data_dir": "/mnt/d/llm", "mounts": []}, "on a drive of Windows (by its name)"),
+    ],
+)
+def test_what_is_refused(changes: dict[str, Any], words: str) -> None:
+    found = problems(**changes)
+    assert len(found) == 1 and words in found[0], found
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"base_data_dir": "/mnt/e/llm"},
+        {"base_data_dir": "/mnt/models"},
+        {"base_data_dir": "/mnt/cache"},
+        {"kernel": "6.12.107+deb13-amd64", "service_mgr": "init", "base_data_dir": "/mnt/c/llm"},
+    ],
+)
+def test_what_is_not(changes: dict[str, Any]) -> None:
+    assert problems(**changes) == []
+
+
+def test_what_a_person_should_know() -> None:
+    idle, reach = wsl_advice(WSL2, 8443)
+    assert "'[wsl2]' 'vmIdleTimeout=-1' '[general]' 'instanceIdleTimeout=-1'" in idle and ".wslconfig" in idle
+    assert "https://localhost:8443" in reach
+    assert wsl_advice("6.12.107+deb13-amd64", 8443) == []
