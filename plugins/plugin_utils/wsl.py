@@ -15,7 +15,9 @@ WSL2 = re.compile(r".*icrosoft.*WSL2.*")
 # The first has a capital M: 4.4.0-19041-Microsoft.
 WSL1 = re.compile(r".*Microsoft.*")
 LIBRARIES = "/usr/lib/wsl/lib"
-# Windows' drives reach Linux by a network protocol: 9p, or drvfs and virtiofs by newer versions. Reading weights there takes minutes.
+# File systems of Linux, and the protocols by which Windows' drives reach it: 9p, or drvfs and virtiofs by newer versions.
+LINUX = ("ext4", "xfs", "btrfs")
+OCTAL = re.compile(r"\\([0-7]{3})")
 SLOW = ("9p", "drvfs", "v9fs", "virtiofs", "fuse.virtiofs")
 # What the files on each side must hold (Microsoft, "Advanced settings configuration in WSL").
 WSL_CONF = "[boot]\nsystemd=true\n"
@@ -32,15 +34,15 @@ def wsl_version(kernel: str) -> int | None:
 def wsl_problems(host: Mapping[str, Any]) -> list[str]:
     """Return why the engines cannot run on this host as it is (sentences); an empty list where it is no WSL, or a good one.
 
-    ``host`` has ``kernel`` (its release), ``service_mgr`` (what is PID 1), ``mounts`` (list of dict with ``mount`` and ``fstype``) and
-    ``paths`` (dict: name of an input to its directory).
+    ``host`` has ``kernel`` (its release), ``service_mgr`` (what is PID 1), ``mounts`` (the text of /proc/self/mounts) and ``paths`` (dict:
+    name of an input to its directory).
     """
     version = wsl_version(host["kernel"])
     if version is None:
         return []
     if version == 1:
         return ["This is WSL 1, which has no Linux kernel and no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'."]
-    return [*_systemd_problems(host["service_mgr"]), *_path_problems(host["paths"], host["mounts"])]
+    return [*_systemd_problems(host["service_mgr"]), *_path_problems(host["paths"], file_systems(host["mounts"]))]
 
 
 def wsl_advice(kernel: str, gateway_port: int) -> list[str]:
@@ -88,16 +90,26 @@ def _systemd_problems(service_mgr: str) -> Iterator[str]:
         )
 
 
-def _path_problems(paths: Mapping[str, str], mounts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def file_systems(text: str) -> dict[str, str]:
+    """Return mount point to file system, from the text of /proc/self/mounts (fstab(5): a space is written as a backslash and 040)."""
+    fields = [line.split() for line in text.splitlines()]
+    return {OCTAL.sub(lambda found: chr(int(found[1], 8)), parts[1]): parts[2] for parts in fields if len(parts) > 2}
+
+
+def _path_problems(paths: Mapping[str, str], mounts: Mapping[str, str]) -> Iterator[str]:
     for name, path in paths.items():
         clean = posixpath.normpath(path)
-        inside = [mount for mount in mounts if clean == mount["mount"] or clean.startswith(mount["mount"].rstrip("/") + "/")]
-        kind = max(inside, key=lambda mount: len(mount["mount"]))["fstype"] if inside else ""
-        windows = re.fullmatch(r"/mnt/[a-zA-Z](?:/.*)?", clean) and kind not in ("ext4", "xfs", "btrfs")
-        if windows or kind.lower() in SLOW:
+        inside = [mount for mount in mounts if clean == mount or clean.startswith(mount.rstrip("/") + "/")]
+        mount = max(inside, key=len) if inside else ""
+        kind = mounts.get(mount, "")
+        # Where WSL mounts drives by itself; a disk that was given to Linux ("wsl --mount") may lie there too.
+        drive = re.match(r"/mnt/[a-zA-Z](?=/|$)", clean)
+        of_windows = drive and not (mount == drive[0] and kind in LINUX)
+        if of_windows or kind.lower() in SLOW:
             yield (
-                f"{name} is {path}, on a drive of Windows ({kind or 'by its name'}), where Linux's owners, locks and hard links do not "
-                "work and a model takes minutes to load: choose a directory of the distribution itself (ext4), such as /var/lib/llm."
+                f"{name} is {path}, on a drive of Windows ({kind if kind.lower() in SLOW else drive[0] if drive else kind}), where Linux's "
+                "owners, locks and hard links do not work and a model takes minutes to load: choose a directory of the distribution "
+                "itself (ext4), such as /var/lib/llm."
             )
 
 

@@ -9,20 +9,22 @@ import pytest
 from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_advice, wsl_problems, wsl_version
 
 WSL2 = "5.15.153.1-microsoft-standard-WSL2"
-MOUNTS = [
-    {"mount": "/", "fstype": "ext4"},
-    {"mount": "/mnt/c", "fstype": "9p"},
-    {"mount": "/mnt/wslg", "fstype": "tmpfs"},
-    {"mount": "/mnt/e", "fstype": "ext4"},
-    {"mount": "/data", "fstype": "drvfs"},
-]
+# As WSL writes it; a drive of Windows is named by its letter.
+MOUNTS = """\
+/dev/sdc / ext4 rw,relatime,discard 0 0
+none /mnt/wslg tmpfs rw,relatime 0 0
+C:\\134 /mnt/c 9p rw,noatime,aname=drvfs;path=C:\\134;uid=1000 0 0
+/dev/sdd /mnt/e ext4 rw,relatime 0 0
+drvfs /data drvfs rw 0 0
+D:\\134 /my\\040drive 9p rw 0 0
+"""
 
 
-def problems(kernel: str = WSL2, service_mgr: str = "systemd", mounts: Any = None, **paths: str) -> list[str]:
+def problems(kernel: str = WSL2, service_mgr: str = "systemd", mounts: str = MOUNTS, **paths: str) -> list[str]:
     host = {
         "kernel": kernel,
         "service_mgr": service_mgr,
-        "mounts": MOUNTS if mounts is None else mounts,
+        "mounts": mounts,
         "paths": paths or {"base_data_dir": "/var/lib/llm"},
     }
     return wsl_problems(host)
@@ -53,8 +55,10 @@ def test_kernels(kernel: str, expected: int | None) -> None:
         ({"base_data_dir": "/mnt/c"}, "on a drive of Windows"),
         ({"llm_store_dir": "/data/store"}, "llm_store_dir is /data/store, on a drive of Windows (drvfs)"),
         ({"base_data_dir": "/var/../mnt/c/x"}, "on a drive of Windows"),
-        # Ansible does not list a mount that cannot be measured: then the name tells.
-        ({"base_data_dir": "/mnt/d/llm", "mounts": []}, "on a drive of Windows (by its name)"),
+        ({"base_data_dir": "/my drive/llm"}, "on a drive of Windows (9p)"),
+        # A drive that is not mounted now: the name tells.
+        ({"base_data_dir": "/mnt/d/llm"}, "on a drive of Windows (/mnt/d)"),
+        ({"base_data_dir": "/mnt/d/llm", "mounts": ""}, "on a drive of Windows (/mnt/d)"),
     ],
 )
 def test_what_is_refused(changes: dict[str, Any], words: str) -> None:
