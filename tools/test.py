@@ -24,7 +24,7 @@ from .testbed.shell import CACHE, ROOT, main_guard
 
 JUNIT = CACHE / "junit"
 LOGS = CACHE / "logs"
-SCENARIOS = ("vllm", "ollama", "gateway", "mirror", "engines", "default")
+SCENARIOS = ("vllm", "ollama", "gateway", "mirror", "engines", "nvidia", "wsl", "default")
 VLLM_SCENARIOS = ("vllm", "engines", "mirror")
 LINTERS = (
     ("ruff check", "--quiet", "."),

@@ -34,7 +34,7 @@ def wsl_version(kernel: str) -> int | None:
 def wsl_problems(host: Mapping[str, Any]) -> list[str]:
     """Return why the engines cannot run on this host as it is (sentences); an empty list where it is no WSL, or a good one.
 
-    ``host`` has ``kernel`` (its release), ``service_mgr`` (what is PID 1), ``mounts`` (the text of /proc/self/mounts) and ``paths`` (dict:
+    ``host`` has ``kernel`` (its release), ``systemd`` (it runs), ``mounts`` (the text of /proc/self/mounts) and ``paths`` (dict:
     name of an input to its directory).
     """
     version = wsl_version(host["kernel"])
@@ -42,7 +42,7 @@ def wsl_problems(host: Mapping[str, Any]) -> list[str]:
         return []
     if version == 1:
         return ["This is WSL 1, which has no Linux kernel and no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'."]
-    return [*_systemd_problems(host["service_mgr"]), *_path_problems(host["paths"], file_systems(host["mounts"]))]
+    return [*_systemd_problems(host["systemd"]), *_path_problems(host["paths"], file_systems(host["mounts"]))]
 
 
 def wsl_advice(kernel: str, gateway_port: int) -> list[str]:
@@ -81,12 +81,12 @@ def wsl_gpu_problems(version: int, found: Mapping[str, Any], owners: Mapping[str
     return problems
 
 
-def _systemd_problems(service_mgr: str) -> Iterator[str]:
-    if service_mgr != "systemd":
+def _systemd_problems(is_running: bool) -> Iterator[str]:
+    if not is_running:
         yield (
-            f"This WSL runs {service_mgr or 'no service manager'}, but the engines are systemd services: put the lines "
-            f"{_on_one_line(WSL_CONF)} into /etc/wsl.conf (WSL 0.67.6 or newer), run 'wsl --shutdown' in Windows, open this distribution "
-            "again, then run this again."
+            f"This WSL does not run systemd, but the engines are systemd services: put the lines {_on_one_line(WSL_CONF)} into "
+            "/etc/wsl.conf (WSL 0.67.6 or newer; Debian needs the package systemd-sysv too), run 'wsl --shutdown' in Windows, open this "
+            "distribution again, then run this again."
         )
 
 

@@ -20,10 +20,10 @@ D:\\134 /my\\040drive 9p rw 0 0
 """
 
 
-def problems(kernel: str = WSL2, service_mgr: str = "systemd", mounts: str = MOUNTS, **paths: str) -> list[str]:
+def problems(kernel: str = WSL2, systemd: bool = True, mounts: str = MOUNTS, **paths: str) -> list[str]:
     host = {
         "kernel": kernel,
-        "service_mgr": service_mgr,
+        "systemd": systemd,
         "mounts": mounts,
         "paths": paths or {"base_data_dir": "/var/lib/llm"},
     }
@@ -49,8 +49,7 @@ def test_kernels(kernel: str, expected: int | None) -> None:
     ("changes", "words"),
     [
         ({"kernel": "4.4.0-19041-Microsoft"}, "wsl --set-version DISTRIBUTION 2"),
-        ({"service_mgr": "init"}, "put the lines '[boot]' 'systemd=true' into /etc/wsl.conf"),
-        ({"service_mgr": ""}, "runs no service manager"),
+        ({"systemd": False}, "put the lines '[boot]' 'systemd=true' into /etc/wsl.conf"),
         ({"base_data_dir": "/mnt/c/llm"}, "base_data_dir is /mnt/c/llm, on a drive of Windows (9p)"),
         ({"base_data_dir": "/mnt/c"}, "on a drive of Windows"),
         ({"llm_store_dir": "/data/store"}, "llm_store_dir is /data/store, on a drive of Windows (drvfs)"),
@@ -73,7 +72,7 @@ def test_what_is_refused(changes: dict[str, Any], words: str) -> None:
         {"base_data_dir": "/mnt/e/llm"},
         {"base_data_dir": "/mnt/models"},
         {"base_data_dir": "/mnt/cache"},
-        {"kernel": "6.12.107+deb13-amd64", "service_mgr": "init", "base_data_dir": "/mnt/c/llm"},
+        {"kernel": "6.12.107+deb13-amd64", "systemd": False, "base_data_dir": "/mnt/c/llm"},
     ],
 )
 def test_what_is_not(changes: dict[str, Any]) -> None:
