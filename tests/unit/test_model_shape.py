@@ -20,7 +20,6 @@ from tests.unit.helpers.gguf_writer import gguf_bytes, keys, write_gguf
 from tests.unit.helpers.model_folder_writer import write_folder
 
 Call = Callable[..., dict[str, Any]]
-DEMO = Path(__file__).resolve().parents[2] / ".cache" / "in" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 CONFIG = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_hidden_layers": 30, "time_step_limit": [0.0, float("inf")]}
 TOLD = {**CONFIG, "time_step_limit": [0.0, None]}
 # A header of some 3 MiB, in front of so many tensors that nobody should read them.
@@ -302,20 +301,3 @@ def test_a_config_is_plain(data: bytes, wanted: dict[str, Any]) -> None:
 def test_a_config_that_is_none(data: bytes, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         parsed_config(data, "config.json")
-
-
-@pytest.mark.skipif(not DEMO.exists(), reason="the demo's model was not fetched here")
-def test_the_model_of_the_demo(shapes: Ask) -> None:
-    (found,) = shapes(f"file:{DEMO.resolve()}")
-    wanted = {
-        "general.architecture": "llama",
-        "general.file_type": "Q4_1",
-        "llama.block_count": 30,
-        "llama.context_length": 8192,
-        "llama.embedding_length": 576,
-        "llama.feed_forward_length": 1536,
-        "llama.attention.head_count": 9,
-        "llama.attention.head_count_kv": 3,
-        "tokenizer.ggml.tokens": 49152,
-    }
-    assert found["bytes"] == 98362432 and wanted.items() <= found["gguf"].items() and found["reason"] is None

@@ -49,6 +49,25 @@ def test_a_host_plans_for_its_own_engines(engines: list[str], names: list[str]) 
     assert [name for name in ("qwen", "llama") if f"  {name}:" in table] == names
 
 
+@pytest.mark.parametrize(
+    ("inputs", "models", "words"),
+    [
+        ({"ollama_context_length": "8192", "ollama_num_parallel": "2"}, [QWEN], ["8192 x 2", "GPU 0"]),
+        # Ollama decides by the memory of the GPUs: 45 GiB.
+        ({"ollama_context_length": 0}, [QWEN], ["32768 x 1"]),
+        ({"ollama_gpu": "none"}, [QWEN], ["4096 x 1         CPU"]),
+        ({"vllm_variant": "cpu"}, [LLAMA], ["16384 x 4        CPU"]),
+        ({}, [{**LLAMA, "gpus": ["0"]}], ["16384 x 4        GPU 0"]),
+        ({}, [{**LLAMA, "gpus": ["GPU-7"]}], ["does not fit"]),
+        ({}, [{**LLAMA, "options": {"tensor-parallel-size": 2}}], ["does not fit"]),
+        ({}, [{**LLAMA, "options": {"kv-cache-dtype": "fp8"}}], ["32 layers x 2048 B x 16384 tokens"]),
+    ],
+)
+def test_what_a_person_has_decided_stays(inputs: dict[str, Any], models: list[dict[str, Any]], words: list[str]) -> None:
+    text = "\n".join(llm_plan(models, HOST, inputs)["table"])
+    assert all(word in text for word in words), text
+
+
 def test_what_does_not_fit_is_one_sentence() -> None:
     (problem,) = llm_plan([{**LLAMA, "users": 40}], HOST, {"name": "gpu1"})["problems"]
     assert problem.startswith("llama (bf16, 16384 tokens, 40 users) needs ") and "gpu1 has 1 x L40S with 45.0 GiB" in problem

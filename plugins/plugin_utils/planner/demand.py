@@ -24,6 +24,17 @@ class Demand:
     users: int
     weight_bytes: int | None = None
     kv_type: str = "f16"
+    # What a person has decided: the GPUs by number or UUID, how many share a layer and how many follow each other (0: nothing), the CPU.
+    only_on: tuple[str, ...] = ()
+    tensor_parallel: int = 0
+    pipeline_parallel: int = 0
+    on_cpu: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Return the tensor and pipeline parallelism that a person has decided."""
+        decided = self.tensor_parallel or self.pipeline_parallel
+        return (max(1, self.tensor_parallel), max(1, self.pipeline_parallel)) if decided else None
 
     def needs(self, tensor_parallel: int = 1, pipeline_parallel: int = 1, device: Device = "gpu") -> Needs:
         """Return what the model takes when it is spread so; computed once."""

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, Placement, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Room, gib
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import DEFAULT_UTILISATION, utilisation_for
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import DEFAULT_UTILISATION, HIGHEST_UTILISATION, utilisation_for
 
 # Contexts that are tried where a model does not fit with the one that was asked for: powers of two, as people write them.
 SMALLEST_CONTEXT = 1024
@@ -71,16 +72,19 @@ def problems(placement: Placement) -> Iterator[str]:
 def _problem(placement: Placement, demand: Demand) -> str:
     room = placement.room
     alone = place(room, [demand]).fits
-    needs = demand.needs() if room.gpus else demand.needs(device="cpu")
+    gpus = room.gpus and not demand.on_cpu
+    shape = demand.shape or (1, 1)
+    needs = demand.needs(*shape) if gpus else demand.needs(device="cpu")
     where = f"{demand.name} ({demand.quantisation}, {demand.context} tokens, {demand.users} users)"
     if alone:
         return (
             f"{where} fits on {room.host} by itself, but not beside the other models of the list: give one of them another host, "
             "or lower a context or a number of users."
         )
-    if room.gpus:
-        largest = max(gpu.total for gpu in room.gpus)
-        said = f"{where} needs {gib(needs.gpu_bytes)} on one GPU"
+    if gpus:
+        largest = int(max(gpu.total for gpu in room.gpus) * HIGHEST_UTILISATION)
+        count = shape[0] * shape[1]
+        said = f"{where} needs {gib(needs.gpu_bytes)} on " + ("one GPU" if count == 1 else f"each of {count} GPUs")
         said += f" and {gib(needs.ram_bytes)} of RAM, but {room.host} has {_gpus(room)} and {gib(room.ram)} of RAM for models"
         short = needs.gpu_bytes - largest
         said += f": {gib(short)} too little" if short > 0 else ""
@@ -106,7 +110,7 @@ def _remedy(room: Room, demand: Demand) -> str:
 
 
 def _with(demand: Demand, context: int, users: int) -> Demand:
-    return Demand(demand.name, demand.engine, demand.arch, demand.quantisation, context, users, demand.weight_bytes, demand.kv_type)
+    return replace(demand, context=context, users=users)
 
 
 def _gpus(room: Room) -> str:

@@ -69,12 +69,14 @@ class _Search:
 
     def ways(self, demand: Demand) -> Iterator[Place]:
         """Yield the places that are free for a model of vLLM, the best first: few GPUs, and those that are emptiest."""
-        able = [gpu for gpu in self.room.gpus if not gpu.capability or gpu.capability[:2] >= CUDA_CAPABILITY]
+        able = [] if demand.on_cpu else [gpu for gpu in self.room.gpus if not gpu.capability or gpu.capability[:2] >= CUDA_CAPABILITY]
         if not able:
             needs = demand.needs(device="cpu")
             if needs.ram_bytes <= self.ram:
                 yield Place(demand, needs)
             return
+        if demand.only_on:
+            able = [gpu for gpu in able if {gpu.key, str(gpu.index)} & set(demand.only_on)]
         for count in range(1, len(able) + 1):
             for tensor, pipeline in _shapes(demand, count, self.room.nvlink):
                 needs = demand.needs(tensor, pipeline)
@@ -149,7 +151,7 @@ def _could_fit(room: Room, demand: Demand) -> bool:
 
 def _by_itself(search: _Search, demand: Demand) -> Place:
     """Return where a model of Ollama goes when no other of them is loaded: one GPU, several, GPUs and CPU, CPU, nowhere."""
-    emptiest = sorted(search.room.gpus, key=lambda gpu: -search.free[gpu.key])
+    emptiest = sorted([] if demand.on_cpu else search.room.gpus, key=lambda gpu: -search.free[gpu.key])
     for count in range(1, len(emptiest) + 1):
         gpus = tuple(sorted(emptiest[:count], key=lambda gpu: gpu.index))
         needs = demand.needs(1, count)
@@ -191,6 +193,9 @@ def _shapes(demand: Demand, count: int, nvlink: bool) -> list[tuple[int, int]]:
     Tensor parallelism splits heads evenly, and each GPU has a KV head of its own or they are copied evenly (vllm 0.32.0
     model_executor/models/llama.py). It sends much between GPUs, so without NVLink whole layers are better (docs of vLLM on parallelism).
     """
+    if demand.shape:
+        tensor, pipeline = demand.shape
+        return [demand.shape] if tensor * pipeline == count else []
     arch = demand.arch
     even = arch.heads % count == 0 and (arch.kv_heads % count == 0 or count % arch.kv_heads == 0)
     shapes = [(count, 1)] if even else []

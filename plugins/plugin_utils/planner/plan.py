@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -19,12 +20,42 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape impo
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Room, room_of
 
 # What the role ollama sets where nobody says how long a context shall be (roles/ollama/defaults).
 OLLAMA_CONTEXT = 4096
+# GPU memory (bytes) from which Ollama takes so long a context by itself.
+CONTEXT_BY_MEMORY = ((47 * GIB, 262144), (23 * GIB, 32768))
 # KV types of the roles' own names, as the planner calls them.
 KV_TYPES = {"auto": "f16", "bfloat16": "f16", "float16": "f16", "fp8_e4m3": "fp8", "fp8_e5m2": "fp8"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the roles are told for all models: context (tokens), users at once and KV cache of Ollama, and who leaves GPUs alone."""
+
+    context: int = OLLAMA_CONTEXT
+    users: int = 1
+    kv_type: str = "f16"
+    ollama_on_cpu: bool = False
+    vllm_on_cpu: bool = False
+
+
+def settings_of(inputs: Mapping[str, Any], room: Room) -> Settings:
+    """Return the settings from inputs of the roles, under their own names."""
+    return Settings(
+        int(inputs.get("ollama_context_length", OLLAMA_CONTEXT)) or ollama_default_context(room),
+        int(inputs.get("ollama_num_parallel") or 1),
+        str(inputs.get("ollama_kv_cache_type") or "f16"),
+        inputs.get("ollama_gpu") == "none",
+        inputs.get("vllm_variant") == "cpu",
+    )
+
+
+def ollama_default_context(room: Room) -> int:
+    """Return the context that Ollama takes where nobody says, by the memory of all GPUs (ollama server/routes.go)."""
+    total = sum(gpu.total for gpu in room.gpus)
+    return next((context for least, context in CONTEXT_BY_MEMORY if total >= least), OLLAMA_CONTEXT)
 
 
 def plan_questions(models: Any, network: Mapping[str, Any], catalogue_extra: Any = None) -> dict[str, Any]:
@@ -62,8 +93,8 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     """Return the plan of one host (dict).
 
     ``models`` is ``llm_models``, ``host`` what the module ``host_info`` returned as ``host``. ``inputs`` may have ``name`` of the host,
-    ``engines`` that it runs, ``data_dir`` where models go, ``shapes`` (what ``model_shape`` returned), ``catalogue_extra`` and
-    ``ollama_kv_cache_type``.
+    ``engines`` that it runs, ``data_dir`` where models go, ``shapes`` (what ``model_shape`` returned), ``catalogue_extra``, and of the
+    roles' inputs ``ollama_context_length``, ``ollama_num_parallel``, ``ollama_kv_cache_type``, ``ollama_gpu`` and ``vllm_variant``.
 
     Keys of the result: ``table`` (list of lines for people), ``problems`` (sentences; empty if everything fits), ``unknown`` (sentences
     on models that could not be judged) and ``variables`` (dict: what to put into the host's variables).
@@ -71,14 +102,14 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     inputs = inputs or {}
     catalogue = load(inputs.get("catalogue_extra"))
     shapes = {str(shape["source"]): shape for shape in inputs.get("shapes") or []}
+    room = room_of(str(inputs.get("name") or "this host"), host, str(inputs.get("data_dir") or ""))
     demands, unknown = [], []
     for entry in _present(models, inputs.get("engines") or ENGINES):
         try:
-            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), str(inputs.get("ollama_kv_cache_type") or "f16")))
+            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), settings_of(inputs, room)))
         except ModelError as exc:
             reason = (shapes.get(entry["source"]) or {}).get("reason")
             unknown.append(f"{entry['name']} is not in the plan. {exc}" + (f" ({reason})" if reason else ""))
-    room = room_of(str(inputs.get("name") or "this host"), host, str(inputs.get("data_dir") or ""))
     placement = place(room, demands)
     return {
         "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
@@ -88,28 +119,58 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     }
 
 
-def demand_of(entry: Mapping[str, Any], catalogue: Catalogue, shape: Mapping[str, Any] | None = None, kv_type: str = "f16") -> Demand:
-    """Return what a checked entry of ``llm_models`` asks for; ModelError where nobody knows the model, or the engine cannot serve it."""
+def demand_of(
+    entry: Mapping[str, Any],
+    catalogue: Catalogue,
+    shape: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+) -> Demand:
+    """Return what a checked entry of ``llm_models`` asks for; ModelError where nobody knows the model, or the engine cannot serve it.
+
+    ``shape`` is what ``model_shape`` told of it.
+    """
+    settings = settings or Settings()
     shape = shape or {}
     model = resolve(entry["source"], catalogue, shape.get("config") or None, gguf_shape(shape))
     options = {str(key).replace("-", "_"): value for key, value in entry["options"].items()}
+    decided: dict[str, Any] = {}
     if entry["engine"] == "vllm":
         context = entry["context"] or options.get("max_model_len") or model.architecture.max_context or OLLAMA_CONTEXT
-        kv_type = str(options.get("kv_cache_dtype") or "auto")
+        kv_type, on_cpu = str(options.get("kv_cache_dtype") or "auto"), settings.vllm_on_cpu
         users = entry["users"] or options.get("max_num_seqs") or 1
         size = None if model.is_gguf else model.weight_bytes or shape.get("bytes")
+        decided = {
+            "only_on": tuple(entry["gpus"]),
+            "tensor_parallel": _count(options.get("tensor_parallel_size")),
+            "pipeline_parallel": _count(options.get("pipeline_parallel_size")),
+        }
     else:
-        context = entry["context"] or options.get("num_ctx") or OLLAMA_CONTEXT
-        users, size = entry["users"] or 1, model.weight_bytes or shape.get("bytes")
+        context = entry["context"] or options.get("num_ctx") or settings.context
+        kv_type, on_cpu = settings.kv_type, settings.ollama_on_cpu
+        users, size = entry["users"] or settings.users, model.weight_bytes or shape.get("bytes")
     numbers = {"context": context, "users": users}
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise ModelError(f"{entry['name']}: {name} must be a whole number of at least 1, but its option says {number!r}: correct it.")
     demand = Demand(
-        entry["name"], entry["engine"], model.architecture, model.quantisation, context, users, size, KV_TYPES.get(kv_type, kv_type)
+        entry["name"],
+        entry["engine"],
+        model.architecture,
+        model.quantisation,
+        context,
+        users,
+        size,
+        KV_TYPES.get(kv_type, kv_type),
+        on_cpu=on_cpu,
+        **decided,
     )
     demand.needs()
     return demand
+
+
+def _count(value: Any) -> int:
+    """Return a number that a person has decided; 0 where it is none, which the engine judges."""
+    return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else 0
 
 
 def _present(models: Any, engines: Any) -> list[dict[str, Any]]:
