@@ -11,9 +11,11 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.host.looking import first_line
 from ansible_collections.onprem.llm.plugins.plugin_utils import requirements_gpu as gpu
 from ansible_collections.onprem.llm.plugins.plugin_utils import requirements_host as host
+from ansible_collections.onprem.llm.plugins.plugin_utils import requirements_models as models
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import place_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.preflight_inputs import inputs_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Requirement
+from ansible_collections.onprem.llm.plugins.plugin_utils.requirements_memory import memory
 
 REQUIREMENTS = (
     Requirement("python", "Can Ansible's modules run?", host.python, "set ansible_python_interpreter to a newer Python"),
@@ -28,6 +30,10 @@ REQUIREMENTS = (
     Requirement("compute capability", "Has vLLM code for the GPU?", gpu.capability, "serve the models with Ollama"),
     Requirement("secure boot", "May the kernel load the driver's module?", gpu.secure_boot, "install signed modules"),
     Requirement("nouveau", "Is the GPU free for NVIDIA's driver?", gpu.nouveau, "install NVIDIA's driver and restart the host"),
+    Requirement("memory", "Do the models fit the memory?", memory, "shorten the context, or choose a smaller quantisation"),
+    Requirement("disk", "Do the models fit the disk?", models.disk, "make room for what is missing"),
+    Requirement("token", "Can gated models be fetched?", models.tokens, "set llm_hub_token"),
+    Requirement("licence", "May the models be used for business?", models.licences, "accept it, or choose another model"),
     Requirement("ports", "Are the ports free?", host.ports, "stop the other program, or choose another port"),
 )
 # What a person sees in front of each sentence.

@@ -148,6 +148,24 @@ NOUVEAU = {**BROKEN, "nouveau": True}
 LOCKED = {**BROKEN, "secure_boot": True}
 
 
+LLAMA: dict[str, Any] = {"name": "llama-3.1-8b", "source": "hf:meta-llama/Llama-3.1-8B-Instruct", "engine": "vllm"}
+SOLAR: dict[str, Any] = {"name": "solar", "source": "ollama:solar:10.7b"}
+SMALL = {**H100, "memory_total": 18 * GIB}
+WIDE = {"tensor_parallel_size": 2}
+TWO = [{**LLAMA, "context": 8192}, {**LLAMA, "name": "other", "context": 8192}]
+DIRECTORIES: dict[str, str] = INPUTS["directories"]
+QWEN = f"{DIRECTORIES['ollama']}/manifests/registry.ollama.ai/library/qwen3/8b"
+FULL = {"disks": [disk(DIRECTORIES["ollama"], free=GIB)]}
+THERE = {"disks": [*FULL["disks"], disk(QWEN, exists=True)]}
+FETCHED = {"disks": [disk(f"{DIRECTORIES['vllm']}/llama-3.1-8b", exists=True)]}
+
+
+def only(*, accept_noncommercial: bool = False, **entry: Any) -> dict[str, Any]:
+    """Return inputs with one model only."""
+    model = {"name": "one", "engine": "ollama", **entry}
+    return {"engines": [model["engine"]], "models": [model], "accept_noncommercial": accept_noncommercial}
+
+
 def gpu(**changes: Any) -> dict[str, Any]:
     return {"gpus": [{**H100, **changes}]}
 
@@ -228,6 +246,43 @@ CASES = [
     Row("nouveau", "note", "Until then Ollama", NOUVEAU, ONLY_OLLAMA),
     Row("nouveau", "", host={**NO_GPU, "nouveau": True}),
     Row("nouveau", "", host=NOUVEAU, inputs={"installs_driver": True}),
+    Row("memory", "passes", "llama-3.1-8b (bf16, 16384 tokens, 1 at once) needs"),
+    Row("memory", "passes", "qwen3:8b (q4_k_m, 4096 tokens, 1 at once) needs"),
+    Row("memory", "passes", "of memory, and the host has 256.0 GiB", NO_GPU),
+    Row("memory", "", inputs=NO_ENGINE),
+    Row("memory", "unknown", "while its driver does not work", BROKEN),
+    Row("memory", "unknown", "add it to llm_catalogue_extra", inputs=only(source="ollama:my/own:1b", name="mine")),
+    Row("memory", "unknown", "could not be computed with", inputs={**ONLY_OLLAMA, "ollama_kv_cache_type": "strange"}),
+    Row("memory", "refused", "too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
+    Row("memory", "refused", "too little. No context is short enough", gpu(memory_total=8 * GIB), only(**LLAMA)),
+    Row("memory", "refused", "With 41 at once it fits", gpu(memory_total=24 * GIB), only(**LLAMA, context=1024, users=64)),
+    Row("memory", "refused", "With tensor_parallel_size: 2 in its options", {"gpus": [SMALL, SMALL]}, only(**LLAMA, context=16384)),
+    Row("memory", "passes", "on each of 2 GPUs", {"gpus": [SMALL, SMALL]}, only(**LLAMA, context=16384, options=WIDE)),
+    Row("memory", "refused", "over 2 GPUs, but the host has 1", inputs=only(**LLAMA, options=WIDE)),
+    Row("memory", "refused", "(llama-3.1-8b, other) need", gpu(memory_total=24 * GIB), {"engines": ["vllm"], "models": TWO}),
+    Row("memory", "refused", "of memory, but 8.0 GiB", {**NO_GPU, "memory.total": 8 * GIB}, only(**LLAMA)),
+    Row("memory", "refused", "of GPU memory and RAM", {"memory.total": 2 * GIB, **gpu(memory_total=2 * GIB)}, ONLY_OLLAMA),
+    Row("memory", "refused", "of memory, but 2.0 GiB", {"memory.total": 2 * GIB, **NO_GPU}, ONLY_OLLAMA),
+    Row("memory", "note", "will be computed on the processor", gpu(memory_total=4 * GIB), ONLY_OLLAMA),
+    Row("memory", "passes", "of memory, and the host has", inputs={**ONLY_OLLAMA, "ollama_gpu": "none"}),
+    Row("disk", "passes", "which has 500.0 GiB free"),
+    Row("disk", "", inputs=only(source="ollama:my/own:1b", name="mine")),
+    Row("disk", "", "", THERE, ONLY_OLLAMA),
+    Row(
+        "disk",
+        "refused",
+        "(qwen3:8b) need 4.9 GiB on /, but 1.0 GiB are free",
+        {"disks": [disk(DIRECTORIES["ollama"], free=GIB)]},
+        ONLY_OLLAMA,
+    ),
+    Row("token", "passes", "llama-3.1-8b is gated, and llm_hub_token is set"),
+    Row("token", "", inputs={"has_token": False, **ONLY_OLLAMA}),
+    Row("token", "", inputs={"has_token": False, "source": "mirror"}),
+    Row("token", "", "", FETCHED, {"has_token": False}),
+    Row("token", "refused", "accept its terms at Hugging Face", inputs={"has_token": False}),
+    Row("licence", ""),
+    Row("licence", "passes", "accepts", inputs=only(**SOLAR, accept_noncommercial=True)),
+    Row("licence", "refused", "cc-by-nc-4.0, which allows no commercial use", inputs=only(**SOLAR)),
     Row("ports", "passes", "Port 11434 is free"),
     Row("ports", "passes", "held by ollama.service", {"listening": [{**BUSY, "process": "ollama", "unit": "ollama.service"}]}),
     Row("ports", "passes", "held by vllm@a.service", {"listening": [{**BUSY, "port": 8000, "unit": "vllm@a.service"}]}),
