@@ -40,9 +40,12 @@ REQUIREMENTS = (
 MARKS = {"passes": "ok", "note": "note", "unknown": "not known", "refused": "NO"}
 
 
-def preflight_questions(variables: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what the module ``host_info`` is to look at (dict): ``paths`` and ``ports``. ``variables`` are those of the host."""
-    inputs = inputs_of(variables)
+def preflight_questions(variables: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[Any]]]:
+    """Return what the module ``host_info`` is to look at (dict with ``paths`` and ``ports``) for each host, from its variables."""
+    return {name: _questions(inputs_of(its)) for name, its in variables.items()}
+
+
+def _questions(inputs: Mapping[str, Any]) -> dict[str, list[Any]]:
     case = Case({}, inputs)
     entries = [entry for engine in inputs["engines"] for entry in case.models(engine)]
     paths = [

@@ -157,7 +157,7 @@ def test_a_host_without_a_verdict_does_not_pass() -> None:
 
 
 def test_what_the_module_is_asked_for() -> None:
-    asked = preflight_questions({**VARIABLES, "group_names": ["ollama", "vllm", "gateway"]})
+    asked = preflight_questions({"h1": {**VARIABLES, "group_names": ["ollama", "vllm", "gateway"]}})["h1"]
     assert asked["ports"] == [443, 8000, 11434]
     assert asked["paths"] == [
         "/var/lib/llm/ollama/models",
@@ -165,4 +165,4 @@ def test_what_the_module_is_asked_for() -> None:
         "/var/lib/llm/ollama/models/manifests/registry.ollama.ai/library/qwen3/8b",
         "/var/lib/llm/vllm/models/llama-3.1-8b",
     ]
-    assert preflight_questions({"group_names": []}) == {"paths": [], "ports": []}
+    assert preflight_questions({"h1": {"group_names": []}}) == {"h1": {"paths": [], "ports": []}}
