@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
-from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, known, place_of, sized
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, demand, known, place_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, gib, passes, refused
 
 # Networks in which models come from the Hub itself; a mirror was filled by somebody who had the token.
@@ -77,7 +77,7 @@ def disk(case: Case) -> Iterator[Finding]:
 def _disk_bytes(case: Case, entry: Mapping[str, Any]) -> int:
     """Return the size of a model's files; 0 where it is not known."""
     try:
-        return sized(case, entry, catalogue_of(case)).needs("cpu").disk_bytes
+        return demand(case, entry, catalogue_of(case)).needs(device="cpu").disk_bytes
     except ModelError:
         return 0
 

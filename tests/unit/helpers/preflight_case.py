@@ -151,6 +151,7 @@ LOCKED = {**BROKEN, "secure_boot": True}
 LLAMA: dict[str, Any] = {"name": "llama-3.1-8b", "source": "hf:meta-llama/Llama-3.1-8B-Instruct", "engine": "vllm"}
 SOLAR: dict[str, Any] = {"name": "solar", "source": "ollama:solar:10.7b"}
 SMALL = {**H100, "memory_total": 18 * GIB}
+OTHER = {**SMALL, "index": 1, "uuid": "GPU-1"}
 WIDE = {"tensor_parallel_size": 2}
 TWO = [{**LLAMA, "context": 8192}, {**LLAMA, "name": "other", "context": 8192}]
 DIRECTORIES: dict[str, str] = INPUTS["directories"]
@@ -246,25 +247,26 @@ CASES = [
     Row("nouveau", "note", "Until then Ollama", NOUVEAU, ONLY_OLLAMA),
     Row("nouveau", "", host={**NO_GPU, "nouveau": True}),
     Row("nouveau", "", host=NOUVEAU, inputs={"installs_driver": True}),
-    Row("memory", "passes", "llama-3.1-8b (bf16, 16384 tokens, 1 at once) needs"),
-    Row("memory", "passes", "qwen3:8b (q4_k_m, 4096 tokens, 1 at once) needs"),
-    Row("memory", "passes", "of memory, and the host has 256.0 GiB", NO_GPU),
+    Row("memory", "passes", "llama-3.1-8b (bf16, 16384 tokens, 1 users) goes on GPU 0 and takes 19.6 GiB on each GPU and 2.8 GiB of RAM"),
+    Row("memory", "passes", "qwen3:8b (q4_k_m, 4096 tokens, 1 users) goes on GPU 0"),
+    Row("memory", "passes", "(q4_k_m, 8192 tokens, 3 users)", inputs={"ollama_context_length": "8192", "ollama_num_parallel": 3}),
+    Row("memory", "passes", "goes on CPU and takes 21.0 GiB of RAM", NO_GPU),
+    Row("memory", "passes", "goes on CPU and takes 21.0 GiB of RAM", inputs={"vllm_variant": "cpu", "ollama_gpu": "none"}),
     Row("memory", "", inputs=NO_ENGINE),
     Row("memory", "unknown", "while its driver does not work", BROKEN),
+    Row("memory", "passes", "goes on CPU", BROKEN, {**ONLY_OLLAMA, "ollama_gpu": "none"}),
     Row("memory", "unknown", "add it to llm_catalogue_extra", inputs=only(source="ollama:my/own:1b", name="mine")),
     Row("memory", "unknown", "could not be computed with", inputs={**ONLY_OLLAMA, "ollama_kv_cache_type": "strange"}),
-    Row("memory", "refused", "too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
+    Row("memory", "refused", "9.6 GiB too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
     Row("memory", "refused", "too little. No context is short enough", gpu(memory_total=8 * GIB), only(**LLAMA)),
-    Row("memory", "refused", "With 41 at once it fits", gpu(memory_total=24 * GIB), only(**LLAMA, context=1024, users=64)),
-    Row("memory", "refused", "With tensor_parallel_size: 2 in its options", {"gpus": [SMALL, SMALL]}, only(**LLAMA, context=16384)),
-    Row("memory", "passes", "on each of 2 GPUs", {"gpus": [SMALL, SMALL]}, only(**LLAMA, context=16384, options=WIDE)),
+    Row("memory", "refused", "With 41 users it fits", gpu(memory_total=24 * GIB), only(**LLAMA, context=1024, users=64)),
+    Row("memory", "refused", "fits over 2 GPUs only: set", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384)),
+    Row("memory", "passes", "GPU 0, 1", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384, options=WIDE)),
     Row("memory", "refused", "over 2 GPUs, but the host has 1", inputs=only(**LLAMA, options=WIDE)),
-    Row("memory", "refused", "(llama-3.1-8b, other) need", gpu(memory_total=24 * GIB), {"engines": ["vllm"], "models": TWO}),
-    Row("memory", "refused", "of memory, but 8.0 GiB", {**NO_GPU, "memory.total": 8 * GIB}, only(**LLAMA)),
-    Row("memory", "refused", "of GPU memory and RAM", {"memory.total": 2 * GIB, **gpu(memory_total=2 * GIB)}, ONLY_OLLAMA),
-    Row("memory", "refused", "of memory, but 2.0 GiB", {"memory.total": 2 * GIB, **NO_GPU}, ONLY_OLLAMA),
-    Row("memory", "note", "will be computed on the processor", gpu(memory_total=4 * GIB), ONLY_OLLAMA),
-    Row("memory", "passes", "of memory, and the host has", inputs={**ONLY_OLLAMA, "ollama_gpu": "none"}),
+    Row("memory", "refused", "fits on the host by itself", gpu(memory_total=24 * GIB), {"engines": ["vllm"], "models": TWO}),
+    Row("memory", "refused", "of RAM, but the host has 6.0 GiB", {**NO_GPU, "memory.total": 8 * GIB}, only(**LLAMA)),
+    Row("memory", "refused", "of RAM for models", {"memory.total": 4 * GIB, **gpu(memory_total=2 * GIB)}, ONLY_OLLAMA),
+    Row("memory", "note", "(21 of 36 layers)", gpu(memory_total=4 * GIB), ONLY_OLLAMA),
     Row("disk", "passes", "which has 500.0 GiB free"),
     Row("disk", "", inputs=only(source="ollama:my/own:1b", name="mine")),
     Row("disk", "", "", THERE, ONLY_OLLAMA),
