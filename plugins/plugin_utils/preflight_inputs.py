@@ -42,8 +42,8 @@ def inputs_of(variables: Mapping[str, Any]) -> dict[str, Any]:
         # The token itself stays where it is.
         "has_token": bool(variables.get("llm_hub_token", "")),
         "accept_noncommercial": str(variables.get("llm_accept_noncommercial_licences", False)).lower() in TRUE,
-        # The role of that name installs the driver.
-        "installs_driver": "nvidia" in groups,
+        # The hosts to which the role nvidia gives a driver.
+        "installs_driver": "gpu" in groups,
         "directories": {engine: _models_dir(engine, variables, given["base_data_dir"]) for engine in ENGINES},
     }
 

@@ -38,6 +38,11 @@ def as_survey(case: Case) -> dict[str, Any]:
     return {"present": True, "driver": facts["driver"] or "", "gpus": gpus, "problem": "" if facts["working"] else reason}
 
 
+def installs_driver(case: Case) -> bool:
+    """Tell whether the role nvidia installs a driver on the host; in WSL it is that of Windows."""
+    return bool(case.inputs["installs_driver"]) and not case.host["os"]["wsl"]
+
+
 def driver(case: Case) -> Iterator[Finding]:
     """Judge the driver against the build that would be installed."""
     if not case.host or not case.inputs["engines"]:
@@ -50,7 +55,7 @@ def driver(case: Case) -> Iterator[Finding]:
     elif variant == "cuda":
         least = CUDA12_DRIVER if case.inputs["vllm_lock"] else CUDA_DRIVER
         problem = broken_problem(found) if found["problem"] else driver_problem(found, least)
-        if problem and case.inputs["installs_driver"]:
+        if problem and installs_driver(case):
             yield passes(f"{_told(found)}: {BY_ROLE}")
         else:
             yield refused(problem) if problem else passes(f"Driver {found['driver']}.")
@@ -72,7 +77,7 @@ def capability(case: Case) -> Iterator[Finding]:
 
 def secure_boot(case: Case) -> Iterator[Finding]:
     """Judge whether the kernel may load the module of a driver that does not work yet."""
-    if not _waits_for_driver(case) or case.inputs["installs_driver"] or not case.host["secure_boot"]:
+    if not _waits_for_driver(case) or installs_driver(case) or not case.host["secure_boot"]:
         return
     text = "Secure Boot is on, and no NVIDIA module is loaded: the kernel refuses one whose signature the firmware does not know"
     yield _refused_or_note(
@@ -84,7 +89,7 @@ def secure_boot(case: Case) -> Iterator[Finding]:
 
 def nouveau(case: Case) -> Iterator[Finding]:
     """Judge whether the free driver holds the GPU."""
-    if not case.host or not case.host["nouveau"] or not as_survey(case)["present"] or case.inputs["installs_driver"]:
+    if not case.host or not case.host["nouveau"] or not as_survey(case)["present"] or installs_driver(case):
         return
     yield _refused_or_note(
         case,
@@ -113,7 +118,7 @@ def _uses_gpu_by_ollama(case: Case) -> bool:
 def _for_ollama(case: Case, found: Mapping[str, Any]) -> Iterator[Finding]:
     if not found["problem"] and int(found["driver"].partition(".")[0]) >= OLLAMA_DRIVER:
         yield passes(f"Driver {found['driver']}.")
-    elif case.inputs["installs_driver"]:
+    elif installs_driver(case):
         yield passes(f"{_told(found)}: {BY_ROLE}")
     elif found["problem"]:
         yield note(f"{_told(found)}: Ollama will use the processor. Install driver {CUDA_DRIVER}, or set ollama_gpu to none.")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.host.system import parse_release, wsl_version
+from ansible_collections.onprem.llm.plugins.module_utils.host.system import parse_release
 from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import no_arch, ollama_port_problem
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, note, passes, refused, unknown
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirements_gpu import variant_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_plan import MACHINES, avx_problem, glibc_problem, vllm_port_problem
+from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_problems, wsl_version
 
 # Modules of this collection are written for it, and so are those of ansible-core 2.19 and newer.
 LEAST_PYTHON = (3, 9)
@@ -30,6 +32,8 @@ NOT_SUPPORTED = (
 FOREIGN = ("9p", "v9fs", "drvfs", "vfat", "exfat", "ntfs", "ntfs3", "fuseblk")
 VANISHING = ("tmpfs", "ramfs")
 PYTHON_SAID = re.compile(r"^Python (\d+)\.(\d+)\S*", re.MULTILINE)
+# Any kernel of WSL 1: what is said of it is the same for all.
+WSL1_KERNEL = "4.4.0-Microsoft"
 UNITS = {"ollama": "ollama.service", "gateway": "nginx.service"}
 
 
@@ -80,12 +84,10 @@ def is_supported(name: str | None, version: str | None) -> bool:
 
 def wsl(case: Case) -> Iterator[Finding]:
     """Judge Windows below."""
-    if case.host:
-        version = case.host["os"]["wsl"]
-    else:
-        version = next((found for line in case.words.splitlines() if (found := wsl_version(line))), None)
+    kernels = [case.host["os"]["kernel"]] if case.host else case.words.splitlines()
+    version = next((found for kernel in kernels if (found := wsl_version(kernel))), None)
     if version == 1:
-        yield refused("This is WSL 1, which has no Linux kernel and no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'.")
+        yield from (refused(problem) for problem in _wsl_problems(WSL1_KERNEL))
     elif version == 2:
         yield passes("WSL 2.")
 
@@ -96,15 +98,17 @@ def systemd(case: Case) -> Iterator[Finding]:
         return
     if case.host["os"]["systemd"]:
         yield passes("systemd runs the host.")
-    elif case.host["os"]["wsl"]:
-        yield refused(
-            "This WSL runs no systemd, but the engines are systemd services: put the lines '[boot]' 'systemd=true' into /etc/wsl.conf "
-            "(WSL 0.67.6 or newer), run 'wsl --shutdown' in Windows, open this distribution again, then run this again."
-        )
+    elif case.host["os"]["wsl"] == 2:
+        yield from (refused(problem) for problem in _wsl_problems(case.host["os"]["kernel"], systemd=False))
     else:
         yield refused(
             "The engines are services of systemd, but it does not run this host: use a host, or a container, that systemd has booted."
         )
+
+
+def _wsl_problems(kernel: str, systemd: bool = True, paths: Mapping[str, str] = MappingProxyType({}), mounts: str = "") -> list[str]:
+    """Return what the role ``base`` would say of a WSL."""
+    return wsl_problems({"kernel": kernel, "systemd": systemd, "paths": paths, "mounts": mounts})
 
 
 def architecture(case: Case) -> Iterator[Finding]:
@@ -139,7 +143,11 @@ def file_systems(case: Case) -> Iterator[Finding]:
         if not disk or disk["filesystem"] is None:
             continue
         where = f"{engine}_models_dir ({path})"
-        if disk["filesystem"] in FOREIGN:
+        mounts = f"{disk['device']} {disk['mount']} {disk['filesystem']}"
+        of_windows = _wsl_problems(case.host["os"]["kernel"], paths={f"{engine}_models_dir": path}, mounts=mounts)
+        if of_windows:
+            yield refused(of_windows[0])
+        elif disk["filesystem"] in FOREIGN:
             yield refused(
                 f"{where} is on {disk['filesystem']} ({disk['mount']}), where Linux's owners, locks and hard links do not work: "
                 "choose a directory on a file system of Linux, such as /var/lib/llm on ext4."

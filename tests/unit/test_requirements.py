@@ -102,7 +102,7 @@ def test_what_a_host_runs_is_read_from_its_variables() -> None:
     assert inputs_of(VARIABLES) == {**INPUTS, "catalogue_extra": None}
     found = inputs_of(
         {
-            "group_names": ["vllm", "gateway", "nvidia"],
+            "group_names": ["vllm", "gateway", "gpu"],
             "vllm_home": "/srv/vllm",
             "ollama_models_dir": "/m",
             "base_data_dir": "/data",

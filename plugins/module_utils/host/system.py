@@ -9,6 +9,7 @@ import platform
 import re
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.host.looking import Host
@@ -35,7 +36,7 @@ DMI = "/sys/class/dmi/id"
 def system(host: Host) -> dict[str, Any]:
     """Return what the contract calls ``os``."""
     release = parse_release(host.text("/etc/os-release") or host.text("/usr/lib/os-release"))
-    kernel = host.text("/proc/sys/kernel/osrelease") or platform.release()
+    kernel = platform.release() if host.root == Path("/") else host.text("/proc/sys/kernel/osrelease")
     found: dict[str, Any] = {
         "id": release.get("ID"),
         "version_id": release.get("VERSION_ID"),
