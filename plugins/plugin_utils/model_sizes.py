@@ -12,7 +12,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_model_name
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import Catalogue, load
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case
@@ -31,12 +30,12 @@ def known(entry: Mapping[str, Any], catalogue: Catalogue) -> Entry | None:
         return None
 
 
-def demand(case: Case, entry: Mapping[str, Any], catalogue: Catalogue) -> Demand:
-    """Return what a model asks for, by the settings of the role ``ollama`` where the list does not say; ModelError if it is not known."""
-    if entry["engine"] == "ollama":
-        context = entry["context"] or entry["options"].get("num_ctx") or int(case.inputs["ollama_context_length"]) or None
-        entry = {**entry, "context": context, "users": entry["users"] or int(case.inputs["ollama_num_parallel"])}
-    return demand_of(entry, catalogue, kv_type=str(case.inputs["ollama_kv_cache_type"]))
+def disk_bytes(entry: Mapping[str, Any], catalogue: Catalogue) -> int:
+    """Return the size of a model's files; 0 where it is not known."""
+    try:
+        return demand_of(entry, catalogue).needs(device="cpu").disk_bytes
+    except ModelError:
+        return 0
 
 
 def place_of(entry: Mapping[str, Any], directories: Mapping[str, str]) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
-from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, demand, known, place_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, disk_bytes, known, place_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, gib, passes, refused
 
 # Networks in which models come from the Hub itself; a mirror was filled by somebody who had the token.
@@ -59,7 +58,7 @@ def disk(case: Case) -> Iterator[Finding]:
     free: dict[str, int] = {}
     for entry, _found in _all(case):
         file_system = case.disk(case.inputs["directories"][entry["engine"]])
-        size = _disk_bytes(case, entry)
+        size = disk_bytes(entry, catalogue_of(case))
         if size and file_system and file_system["free"] is not None and not _is_there(case, entry):
             wanted.setdefault(file_system["mount"], []).append((entry["name"], size))
             free[file_system["mount"]] = file_system["free"]
@@ -72,14 +71,6 @@ def disk(case: Case) -> Iterator[Finding]:
             )
         else:
             yield passes(f"The models to be fetched ({names}) need {gib(total)} on {mount}, which has {gib(left)} free.")
-
-
-def _disk_bytes(case: Case, entry: Mapping[str, Any]) -> int:
-    """Return the size of a model's files; 0 where it is not known."""
-    try:
-        return demand(case, entry, catalogue_of(case)).needs(device="cpu").disk_bytes
-    except ModelError:
-        return 0
 
 
 def _is_there(case: Case, entry: Mapping[str, Any]) -> bool:

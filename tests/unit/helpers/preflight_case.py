@@ -260,7 +260,7 @@ CASES = [
     Row("memory", "passes", "goes on CPU", BROKEN, {**ONLY_OLLAMA, "ollama_gpu": "none"}),
     Row("memory", "unknown", "add it to llm_catalogue_extra", inputs=only(source="ollama:my/own:1b", name="mine")),
     Row("memory", "unknown", "could not be computed with", inputs={**ONLY_OLLAMA, "ollama_kv_cache_type": "strange"}),
-    Row("memory", "refused", "9.6 GiB too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
+    Row("memory", "refused", "10.8 GiB too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
     Row("memory", "refused", "too little. No context is short enough", gpu(memory_total=8 * GIB), only(**LLAMA)),
     Row("memory", "refused", "With 41 users it fits", gpu(memory_total=24 * GIB), only(**LLAMA, context=1024, users=64)),
     Row("memory", "refused", "fits over 2 GPUs only: set", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384)),
