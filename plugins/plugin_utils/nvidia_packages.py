@@ -72,18 +72,20 @@ def nvidia_packages(os: Mapping[str, Any], branch: int, flavour: str, with_modul
     is_open = flavour == "open"
     if name == "debian":
         module = ["nvidia-kernel-open-dkms" if is_open else "nvidia-kernel-dkms"] if with_module else []
-        driver = ["nvidia-driver-cuda", "nvidia-persistenced", *module]
+        driver = ["nvidia-driver-cuda", *(["nvidia-persistenced"] if with_module else []), *module]
         headers = [f"linux-headers-{os['kernel']}"] if with_module else []
         return Packages([f"nvidia-driver-pinning-{branch}"], driver, headers, fabric_manager="nvidia-fabricmanager")
     if name == "ubuntu":
         tail = "" if branch >= UNSUFFIXED_BRANCH else f"-{branch}"
         module = [f"nvidia-dkms{tail}{'-open' if is_open else ''}"] if with_module else []
-        rest = [f"nvidia-utils{tail}", f"nvidia-compute-utils{tail}"] if tail else ["nvidia-persistenced"]
+        # The second has the persistence daemon.
+        daemon = [f"nvidia-compute-utils{tail}" if tail else "nvidia-persistenced"] if with_module else []
+        rest = [*([f"nvidia-utils{tail}"] if tail else []), *daemon]
         headers = [f"linux-headers-{os['kernel']}"] if with_module else []
         driver = [f"libnvidia-compute{tail}", *rest, *module]
         return Packages([f"nvidia-driver-pinning-{branch}"], driver, headers, fabric_manager="nvidia-fabricmanager")
     module = ["kmod-nvidia-open-dkms" if is_open else "kmod-nvidia-latest-dkms"] if with_module else []
-    driver = ["nvidia-driver-cuda", "nvidia-persistenced", *module]
+    driver = ["nvidia-driver-cuda", *(["nvidia-persistenced"] if with_module else []), *module]
     kernel = list(_rpm_headers(name, os["kernel"])) if with_module else []
     if (name, version) == ("el", "10"):
         # It has no module streams: the branch is a pattern for dnf's plugin.

@@ -8,6 +8,8 @@ from molecule_client import ROOT, playbook
 
 SITE = str(ROOT / "site.yml")
 CUDA_CHECK = (ROOT / "roles/nvidia/files/cuda_check.py").read_text()
+# Where a decision is the same on both, one is enough.
+ONE = "onprem-llm-nvidia-13"
 BRANCHES = {"onprem-llm-nvidia-12": 535, "onprem-llm-nvidia-13": 550}
 
 

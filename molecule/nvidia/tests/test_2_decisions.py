@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from conftest import site, words
+import testinfra
+from conftest import ONE, site, words
 from molecule_client import EPHEMERAL, ROOT, changed
 from testinfra.host import Host
 
@@ -22,6 +23,12 @@ END
 dpkg-deb --build /root/foreign /root/foreign.deb && dpkg -i /root/foreign.deb"""
 
 
+@pytest.fixture(scope="module")
+def host() -> Host:
+    """Take one host only."""
+    return testinfra.get_host(f"docker://{ONE}")
+
+
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
@@ -32,7 +39,7 @@ dpkg-deb --build /root/foreign /root/foreign.deb && dpkg -i /root/foreign.deb"""
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_changes(inputs: dict[str, object], said: str) -> None:
-    run = site("--limit", "onprem-llm-nvidia-13", "--extra-vars", json.dumps(inputs))
+    run = site("--limit", ONE, "--extra-vars", json.dumps(inputs))
     assert run.returncode != 0 and said in words(run), run.stdout
     assert changed(run.stdout) == 0
 
@@ -40,7 +47,7 @@ def test_what_cannot_work_is_refused_before_anything_changes(inputs: dict[str, o
 def test_packages_of_nvidia_are_not_mixed_with_these(host: Host) -> None:
     host.check_output(FOREIGN)
     try:
-        run = site("--limit", host.check_output("hostname"))
+        run = site("--limit", ONE)
         assert run.returncode != 0 and "the host has packages of NVIDIA's repository (libnvidia-compute-580)" in words(run), run.stdout
     finally:
         host.check_output("dpkg --purge libnvidia-compute-580")
@@ -49,10 +56,9 @@ def test_packages_of_nvidia_are_not_mixed_with_these(host: Host) -> None:
 @pytest.fixture
 def working_driver(host: Host) -> Iterator[None]:
     """Let a stand-in for nvidia-smi answer first, as a driver that works would, and a stand-in for libcuda."""
-    name = host.check_output("hostname")
     host.check_output("mkdir -p /opt/stand-in")
     for path, target in ((STANDIN, "nvidia-smi"), (EPHEMERAL / "libcuda.so.1", "libcuda.so.1")):
-        host.backend.run_local(f"docker cp --quiet {path} {name}:/opt/stand-in/{target}")
+        host.backend.run_local(f"docker cp --quiet {path} {ONE}:/opt/stand-in/{target}")
     host.check_output(
         "chmod 0755 /opt/stand-in/nvidia-smi && mount --bind /opt/stand-in/nvidia-smi $(readlink -f /usr/bin/nvidia-smi) && "
         "echo /opt/stand-in > /etc/ld.so.conf.d/000-stand-in.conf && ldconfig"
@@ -61,8 +67,8 @@ def working_driver(host: Host) -> Iterator[None]:
     host.check_output("umount $(readlink -f /usr/bin/nvidia-smi) && rm /etc/ld.so.conf.d/000-stand-in.conf && ldconfig")
 
 
-def test_a_driver_that_works_is_left_alone(working_driver: None, host: Host) -> None:
-    run = site("--limit", host.check_output("hostname"), "--extra-vars", json.dumps({"nvidia_source": "nvidia", "nvidia_branch": 580}))
+def test_a_driver_that_works_is_left_alone(working_driver: None) -> None:
+    run = site("--limit", ONE, "--extra-vars", json.dumps({"nvidia_source": "nvidia", "nvidia_branch": 580}))
     assert run.returncode == 0 and changed(run.stdout) == 0, run.stdout
     assert "Driver 580.126.20 works and is left alone." in words(run)
     assert "NVIDIA L4, 580.126.20; CUDA 13.0, 1 device(s)." in words(run)

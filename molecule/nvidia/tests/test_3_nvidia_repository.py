@@ -1,0 +1,59 @@
+"""How NVIDIA's repository is added and its branch pinned, with a stand-in for the repository: the real one is not reached from here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import testinfra
+from conftest import ONE, site, words
+from molecule_client import ROOT, changed
+from testinfra.host import Host
+
+INPUTS = {"nvidia_source": "nvidia", "nvidia_branch": 580, "nvidia_repository_url": "http://127.0.0.1:8088"}
+KEYRING = "/usr/share/keyrings/cuda-archive-keyring.gpg"
+
+
+@pytest.fixture(scope="module")
+def host() -> Host:
+    """Take one host only."""
+    return testinfra.get_host(f"docker://{ONE}")
+
+
+@pytest.fixture(scope="module")
+def digest(host: Host) -> str:
+    """Take the distribution's driver away, and make the repository; return what its keyring must be."""
+    host.check_output("apt-get purge -y -qq --allow-change-held-packages --autoremove libcuda1 nvidia-smi")
+    script = (ROOT / "molecule/nvidia/make-standin-repository.sh").read_text()
+    done = subprocess.run(["docker", "exec", "-i", ONE, "sh", "-s"], input=script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def converge(sha256: str) -> subprocess.CompletedProcess[str]:
+    """Run the site with the stand-in's repository."""
+    return site("--limit", ONE, "--extra-vars", json.dumps({**INPUTS, "nvidia_keyring_sha256": sha256}))
+
+
+def test_a_key_of_another_digest_is_not_trusted(host: Host, digest: str) -> None:
+    run = converge("ab" * 32)
+    assert run.returncode != 0 and "did not match" in words(run), run.stdout
+    assert not host.file(KEYRING).exists and digest
+
+
+def test_the_pinned_branch_is_installed_though_a_newer_one_is_there(host: Host, digest: str) -> None:
+    run = converge(digest)
+    assert run.returncode == 0, run.stdout
+    assert host.package("nvidia-driver-cuda").version == "580.126.20-1"
+    assert not host.package("cuda-keyring").is_installed
+
+
+def test_its_source_names_the_key(host: Host) -> None:
+    text = host.file("/etc/apt/sources.list.d/cuda-debian13-x86_64.sources").content_string
+    assert "URIs: http://127.0.0.1:8088/debian13/x86_64/\n" in text and f"Signed-By: {KEYRING}\n" in text
+
+
+def test_the_same_again_changes_nothing(digest: str) -> None:
+    run = converge(digest)
+    assert run.returncode == 0 and changed(run.stdout) == 0, run.stdout
