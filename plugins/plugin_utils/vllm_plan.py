@@ -15,6 +15,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ENVI
 from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import CARRY_MODELS, proxy_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import option_problems, table_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_settings import configuration, environment
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_shares import with_shares
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_variant import resolve_variant
 
 VERSION = re.compile(r"\d+\.\d+\.\d+(?:[.\w+-]*)")
@@ -52,6 +53,8 @@ def vllm_plan(host: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
     build = build_name(inputs["version"], variant, lock)
     known = table_of(inputs["version"])
     present = [model for model in inputs["models"] if model["state"] == "present"]
+    if variant == "cuda" and inputs["gpu"] == "all":
+        present = with_shares(present, host, inputs["catalogue_extra"])
     gone = {model["instance"] for model in inputs["models"]} - {model["instance"] for model in present}
     orphans = sorted(set(host["instances"]) - {model["instance"] for model in inputs["models"]})
     keep = inputs["keep_versions"]

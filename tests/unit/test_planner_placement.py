@@ -94,7 +94,7 @@ def test_models_of_ollama_that_are_in_memory_together() -> None:
 def test_variables_for_the_roles() -> None:
     demands = [vllm("a"), vllm("b", users=4), ollama("o", users=3)]
     models: list[dict[str, Any]] = [
-        {"name": "a", "engine": "vllm", "source": "hf:org/a"},
+        {"name": "a", "engine": "vllm", "source": "hf:org/a", "users": 2},
         {
             "name": "b",
             "engine": "vllm",

@@ -63,6 +63,7 @@ GOOD: dict[str, Any] = {
     "cpu_kvcache_gib": 1,
     "cpu_threads": "nobind",
     "extra_environment": {},
+    "catalogue_extra": [],
 }
 BUILD = build_name("0.32.0", "cpu", LOCKS / "0.32.0-cpu.txt")
 OLDER = build_name("0.31.0", "cpu", LOCKS / "0.31.0-cpu.txt")
@@ -244,6 +245,43 @@ def test_a_model_has_gpus_of_its_own() -> None:
     assert made["problems"] == []
     assert made["files"]["/etc/vllm/smollm2.env"] == 'CUDA_VISIBLE_DEVICES="1,GPU-8f2c"\n'
     assert made["unwanted"] == ["/etc/vllm/other.env"]
+
+
+def known(name: str, source: str = "hf:Qwen/Qwen3-8B", **keys: Any) -> dict[str, Any]:
+    return {"name": name, "engine": "vllm", "source": source, "context": 8192, **keys}
+
+
+@pytest.mark.parametrize(
+    ("fixture", "models", "inputs", "shares"),
+    [
+        # A model alone has vLLM's default; two have a GPU each; what does not fit one GPU is spread.
+        ("two-h100", [known("a")], {}, [{"gpu-memory-utilization": 0.92}]),
+        ("two-h100", [known("a"), known("b")], {}, [{"gpu-memory-utilization": 0.92}] * 2),
+        ("wsl", [known("a", "hf:Qwen/Qwen3-0.6B"), known("b", "hf:Qwen/Qwen3-0.6B")], {}, "shared"),
+        ("two-h100", [known("a", "hf:meta-llama/Llama-3.3-70B-Instruct")], {}, [{"pipeline-parallel-size": 2}]),
+        # Who has decided something has decided all; and nothing is decided on what is not known.
+        ("two-h100", [known("a", options={"gpu_memory_utilization": 0.4}), known("b")], {}, [{"gpu-memory-utilization": 0.4}, {}]),
+        ("two-h100", [known("a"), known("b", "hf:us/our-tune")], {}, [{}, {}]),
+        ("two-h100", [known("a"), known("b")], {"gpu": "0"}, [{}, {}]),
+    ],
+)
+def test_models_share_the_gpus_as_a_plan_would(fixture: str, models: list[dict[str, Any]], inputs: dict[str, Any], shares: Any) -> None:
+    made = plan({"nvidia": gpu(fixture)}, {"models": vllm_instances(models), **inputs})
+    written = [yaml.safe_load(text) for path, text in made["files"].items() if path.endswith(".yaml")]
+    if shares == "shared":
+        parts = [settings["gpu-memory-utilization"] for settings in written]
+        assert all(0.1 < part < 0.5 for part in parts) and sum(parts) < 0.95
+        return
+    for settings, wanted in zip(written, shares, strict=True):
+        assert wanted.items() <= settings.items(), settings
+        assert wanted or not {"gpu-memory-utilization", "tensor-parallel-size", "pipeline-parallel-size"} & set(settings)
+
+
+def test_two_models_have_a_gpu_each() -> None:
+    made = plan({"nvidia": gpu("two-h100")}, {"models": vllm_instances([known("a"), known("b")])})
+    assert {made["files"][f"/etc/vllm/{name}.env"] for name in "ab"} == {
+        f'CUDA_VISIBLE_DEVICES="GPU-00000000-0000-0000-0000-00000000000{number}"\n' for number in (0, 1)
+    }
 
 
 def test_models_that_leave_and_models_that_nobody_names() -> None:

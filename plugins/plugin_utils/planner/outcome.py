@@ -44,14 +44,19 @@ def _entry(placement: Placement, entry: Mapping[str, Any], one: Place | None) ->
     if one is None or not one.fits or one.demand.engine != "vllm":
         return changed
     changed.setdefault("context", one.demand.context)
-    options: dict[str, Any] = {"max_num_seqs": one.demand.users}
+    options: dict[str, Any] = {"max_num_seqs": one.demand.users} if entry.get("users") else {}
     if one.gpus:
-        options |= {"gpu_memory_utilization": utilisation(placement, one)}
-        options |= {"tensor_parallel_size": one.tensor_parallel} if one.tensor_parallel > 1 else {}
-        options |= {"pipeline_parallel_size": one.pipeline_parallel} if one.pipeline_parallel > 1 else {}
+        options |= gpu_options(placement, one)
         changed.setdefault("gpus", [gpu.key for gpu in one.gpus])
     changed["options"] = {**options, **{key.replace("-", "_"): value for key, value in dict(entry.get("options") or {}).items()}}
     return changed
+
+
+def gpu_options(placement: Placement, one: Place) -> dict[str, Any]:
+    """Return the options that give a model of vLLM its part of the GPUs."""
+    options: dict[str, Any] = {"gpu_memory_utilization": utilisation(placement, one)} if one.gpus else {}
+    options |= {"tensor_parallel_size": one.tensor_parallel} if one.tensor_parallel > 1 else {}
+    return options | ({"pipeline_parallel_size": one.pipeline_parallel} if one.pipeline_parallel > 1 else {})
 
 
 def utilisation(placement: Placement, one: Place) -> float:
