@@ -303,5 +303,5 @@ def _words(source: str) -> str:
 
 
 def _major(version: str) -> int:
-    head = str(version).split(".")[0]
+    head, _dot, _rest = str(version).partition(".")
     return int(head) if head.isdigit() else 0

@@ -60,7 +60,8 @@ def working_driver(host: Host) -> Iterator[None]:
     for path, target in ((STANDIN, "nvidia-smi"), (EPHEMERAL / "libcuda.so.1", "libcuda.so.1")):
         host.backend.run_local(f"docker cp --quiet {path} {ONE}:/opt/stand-in/{target}")
     host.check_output(
-        "chmod 0755 /opt/stand-in/nvidia-smi && mount --bind /opt/stand-in/nvidia-smi $(readlink -f /usr/bin/nvidia-smi) && "
+        "sed -i '1i #!/usr/bin/python3' /opt/stand-in/nvidia-smi && chmod 0755 /opt/stand-in/nvidia-smi && "
+        "mount --bind /opt/stand-in/nvidia-smi $(readlink -f /usr/bin/nvidia-smi) && "
         "echo /opt/stand-in > /etc/ld.so.conf.d/000-stand-in.conf && ldconfig"
     )
     yield

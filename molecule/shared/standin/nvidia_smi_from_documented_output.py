@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A stand-in for nvidia-smi, for hosts without a GPU: one L4 with driver 580, in the forms that NVIDIA's documentation of nvidia-smi shows.
 
 It is no captured output of a real card. It knows the questions that the collection asks, and nothing else.
