@@ -40,6 +40,8 @@ class Beginning:
         self._origin: Origin | None = None
         self._denied = False
         self._attempts = 0
+        # What had come when it failed last: who brings something each time is asked on.
+        self._came_before = 0
         self._pulse = Pulse(client.access.timeout)
         self._answer: Answer | None = None
         # Which byte of the file the answer gives next, and where it ends.
@@ -75,7 +77,8 @@ class Beginning:
             self._attempt()
         except PassingError as exc:
             self._leave()
-            self._attempts += 1
+            self._attempts = 1 if self._came - self._came_before >= BUFFER else self._attempts + 1
+            self._came_before = self._came
             if self._attempts > self._client.access.retries:
                 raise gave_up(self._label, exc, self._attempts) from None
             pause(wait_before(self._attempts, exc.retry_after))
