@@ -16,6 +16,7 @@ DEFAULTS: dict[str, Any] = {
     "base_data_dir": "/var/lib/llm",
     "vllm_variant": "auto",
     "vllm_lock": "",
+    "vllm_gpu": "all",
     "vllm_port": VLLM_PORT,
     "ollama_port": OLLAMA_PORT,
     "ollama_gpu": "all",

@@ -16,6 +16,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement impor
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of, settings_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, gib, note, passes, refused, unknown
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_shares import DECIDED
 
 # How a host is called in sentences that several hosts may share.
 NAME = "the host"
@@ -39,8 +40,17 @@ def memory(case: Case) -> Iterator[Finding]:
     placement = place(room, [one for one in demands if one not in too_wide])
     for sentence in problems(placement):
         yield refused(sentence)
+    decides = _role_decides(case, demands)
     for fitting in (one for one in placement.places if one.fits):
-        yield _fitting(fitting)
+        yield _fitting(fitting, decides)
+
+
+def _role_decides(case: Case, demands: list[Demand]) -> bool:
+    """Tell whether the role vllm gives models their GPUs by itself (vllm_shares.py): nobody has decided any, and all models are known."""
+    entries = case.models("vllm")
+    decided = any(entry["gpus"] or DECIDED & {str(name).replace("-", "_") for name in entry["options"]} for entry in entries)
+    known_ones = [one for one in demands if one.engine == "vllm"]
+    return case.inputs["vllm_gpu"] == "all" and not decided and len(known_ones) == len(entries)
 
 
 def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
@@ -56,11 +66,11 @@ def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
     return found
 
 
-def _fitting(one: Place) -> Finding:
+def _fitting(one: Place, decides: bool) -> Finding:
     """Say where a model goes; refuse it where its options do not let it go there."""
     wanted = {"tensor_parallel_size": one.tensor_parallel, "pipeline_parallel_size": one.pipeline_parallel}
     told = " and ".join(f"{name}: {size}" for name, size in wanted.items() if size > 1)
-    if one.demand.engine == "vllm" and told and not one.demand.shape:
+    if one.demand.engine == "vllm" and told and not one.demand.shape and not decides:
         return refused(
             f"{_said(one.demand)} fits over {len(one.gpus)} GPUs only: set {told} in its options, or let playbooks/plan.yml write them."
         )

@@ -16,6 +16,7 @@ INPUTS: dict[str, Any] = {
     "base_data_dir": "/var/lib/llm",
     "vllm_variant": "auto",
     "vllm_lock": "",
+    "vllm_gpu": "all",
     "vllm_port": 8000,
     "ollama_port": 11434,
     "ollama_gpu": "all",
@@ -152,6 +153,7 @@ LLAMA: dict[str, Any] = {"name": "llama-3.1-8b", "source": "hf:meta-llama/Llama-
 SOLAR: dict[str, Any] = {"name": "solar", "source": "ollama:solar:10.7b"}
 SMALL = {**H100, "memory_total": 18 * GIB}
 OTHER = {**SMALL, "index": 1, "uuid": "GPU-1"}
+SHARE = {"gpu_memory_utilization": 0.9}
 WIDE = {"tensor_parallel_size": 2}
 TWO = [{**LLAMA, "context": 8192}, {**LLAMA, "name": "other", "context": 8192}]
 DIRECTORIES: dict[str, str] = INPUTS["directories"]
@@ -263,7 +265,8 @@ CASES = [
     Row("memory", "refused", "10.8 GiB too little. With a context of 32768 tokens it fits", gpu(memory_total=24 * GIB), only(**LLAMA)),
     Row("memory", "refused", "too little. No context is short enough", gpu(memory_total=8 * GIB), only(**LLAMA)),
     Row("memory", "refused", "With 41 users it fits", gpu(memory_total=24 * GIB), only(**LLAMA, context=1024, users=64)),
-    Row("memory", "refused", "fits over 2 GPUs only: set", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384)),
+    Row("memory", "refused", "fits over 2 GPUs only: set", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384, options=SHARE)),
+    Row("memory", "passes", "GPU 0, 1 (by layers)", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384)),
     Row("memory", "passes", "GPU 0, 1", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384, options=WIDE)),
     Row("memory", "refused", "over 2 GPUs, but the host has 1", inputs=only(**LLAMA, options=WIDE)),
     Row("memory", "refused", "fits on the host by itself", gpu(memory_total=24 * GIB), {"engines": ["vllm"], "models": TWO}),
