@@ -3,8 +3,7 @@
 # of another branch than the pinned one. Prints the digest of the package that holds the key.
 set -eu
 root=/srv/stand-in/debian13/x86_64
-export GNUPGHOME=/root/stand-in-gnupg DEBIAN_FRONTEND=noninteractive
-apt-get install -y -qq --no-install-recommends gnupg > /dev/null 2>&1
+export GNUPGHOME=/root/stand-in-gnupg
 mkdir -p "$root" /srv/stand-in/build
 mkdir -m 700 "$GNUPGHOME"
 gpg --batch --quiet --passphrase '' --quick-generate-key 'A stand-in' ed25519 sign never
