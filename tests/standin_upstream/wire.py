@@ -149,7 +149,17 @@ class Handler(BaseHTTPRequestHandler):
             raise CutOffError
         if "garbage" in faults:
             self.wfile.write(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+            self._hear_out()
             raise CutOffError
+
+    def _hear_out(self) -> None:
+        """Say goodbye and read on: a connection with bytes that nobody has read ends in a reset, which may overtake what was said."""
+        with suppress(OSError):
+            self.wfile.flush()
+            self.connection.settimeout(1.0)
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.connection.recv(1 << 16):
+                pass
 
     def _spoiled(self, reply: Reply, request: Request, faults: dict[str, Fault]) -> Reply:
         if "status" in faults:
