@@ -25,7 +25,8 @@ def host() -> Host:
 def digest(host: Host) -> str:
     """Take the distribution's driver away, and make the repository; return what its keyring must be."""
     # By dpkg: test hosts share apt's folder of archives, which another scenario may have locked.
-    host.check_output("dpkg --purge --force-hold $(dpkg-query -W -f '${Package}\\n' | grep -E 'nvidia|^libcuda1')")
+    drivers = "dpkg-query -W -f '${Package}\\n' | grep -E 'nvidia|^libcuda1' | grep -v nvidia-installer-cleanup"
+    host.check_output(f"DEBIAN_FRONTEND=noninteractive dpkg --purge --force-hold $({drivers})")
     script = (ROOT / "molecule/nvidia/make-standin-repository.sh").read_text()
     done = subprocess.run(["docker", "exec", "-i", ONE, "sh", "-s"], input=script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
