@@ -27,11 +27,13 @@ INVALID_FIELD = re.compile(r'Field "(?P<name>[^"]+)" is not a valid field to que
 CUDA_VERSION = re.compile(r"CUDA(?: \w+)? Version\s*:\s*(\d+\.\d+)")
 LINKS = re.compile(r"NV(\d+)")
 GPU_NAME = re.compile(r"GPU(\d+)")
+# Windows puts it there with its driver, and only then.
+WSL_PROGRAM = "/usr/lib/wsl/lib/nvidia-smi"
 MIB = 1 << 20
 # A driver that is loaded but does not answer makes nvidia-smi wait for ever.
 TIMEOUT_S = 20
-# Files that are there where a GPU is: of the driver, and of WSL2.
-DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+# A file that is there where the driver is. /dev/dxg of WSL2 tells nothing: it is there for GPUs of other makers too.
+DEVICES = ("/dev/nvidiactl",)
 PCI = Path("/sys/bus/pci/devices")
 NVIDIA_VENDOR = "0x10de"
 # PCI classes of display controllers (VGA, 3D): class code 0x03xxxx.
@@ -41,7 +43,7 @@ DISPLAY_CLASS = "0x03"
 def survey(programs: tuple[str, ...] = PROGRAMS, pci: Path = PCI) -> dict[str, Any]:
     """Return ``present`` (bool: there is a GPU), ``driver`` (str), ``gpus`` (list of dict) and ``problem`` (str, why nothing is known)."""
     program = next((path for path in programs if os.access(path, os.X_OK)), "")
-    present = any(Path(device).exists() for device in DEVICES) or has_gpu(pci)
+    present = any(Path(device).exists() for device in DEVICES) or has_gpu(pci) or program == WSL_PROGRAM
     if not program:
         return {"present": present, "driver": "", "gpus": [], "problem": "there is no nvidia-smi" if present else ""}
     driver, gpus, problem = ask(program)

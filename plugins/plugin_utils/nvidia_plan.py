@@ -169,15 +169,16 @@ def _with_extras(
 
 
 def _wsl_plan(wsl: int, inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> dict[str, Any]:
-    gpu = bool(probe["wsl"]["device"])
+    gpu = bool(probe["wsl"]["libcuda"] or probe["wsl"]["smi"])
     return {
         **NOTHING,
         "branch": inputs["branch"],
         "source": "windows",
         "unattended": [],
-        "action": "libraries",
+        "action": "libraries" if gpu else "nothing",
         "problems": wsl_gpu_problems(wsl, probe["wsl"], owners(probe["packages"])),
-        "reason": "On WSL2 the driver is that of Windows: nothing is installed, only its libraries are made known.",
+        "reason": "On WSL2 the driver is that of Windows: nothing is installed, "
+        + ("only its libraries are made known." if gpu else "and Windows gives no GPU of NVIDIA."),
         "extras": [],
         "container_toolkit": False,
         "fabric_manager": "",

@@ -36,7 +36,8 @@ def inputs_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **given,
         "engines": [name for name in runs if name in ENGINES],
-        "gateway_port": int(given["gateway_port"]) if "gateway" in runs else 0,
+        # What is no number is refused by the role gateway, in words of its own.
+        "gateway_port": int(given["gateway_port"]) if "gateway" in runs and str(given["gateway_port"]).isdigit() else 0,
         "models": variables.get("llm_models", []),
         "catalogue_extra": variables.get("llm_catalogue_extra"),
         "source": str(variables.get("llm_source", "open")),

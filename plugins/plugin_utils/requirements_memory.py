@@ -56,8 +56,9 @@ def _role_decides(case: Case, demands: list[Demand]) -> bool:
 def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
     """Yield what cannot be judged; return the rest as the planner sees it."""
     found: list[Demand] = []
-    catalogue, settings = catalogue_of(case), settings_of(case.inputs, room)
-    for entry in (entry for engine in case.inputs["engines"] for entry in case.models(engine)):
+    entries = [entry for engine in case.inputs["engines"] for entry in case.models(engine)]
+    catalogue, settings = catalogue_of(case), settings_of(case.inputs, room, entries)
+    for entry in entries:
         try:
             found.append(demand_of(entry, catalogue, None, settings))
         except ModelError as exc:

@@ -61,8 +61,8 @@ def wsl_advice(kernel: str, gateway_port: int) -> list[str]:
 def wsl_gpu_problems(version: int, found: Mapping[str, Any], owners: Mapping[str, Sequence[str]]) -> list[str]:
     """Return why a GPU cannot be used in WSL as it is (sentences).
 
-    ``found`` has ``device`` (/dev/dxg is there), ``libcuda`` and ``smi`` (they are below /usr/lib/wsl/lib), ``owners`` the packages of
-    Linux drivers by their source.
+    ``found`` has ``libcuda`` and ``smi`` (they are below /usr/lib/wsl/lib), ``owners`` the packages of Linux drivers by their source.
+    /dev/dxg tells nothing: it is there for GPUs of other makers too.
     """
     if version == 1:
         return ["This is WSL 1, which has no GPU: convert it in Windows with 'wsl --set-version DISTRIBUTION 2'."]
@@ -73,9 +73,9 @@ def wsl_gpu_problems(version: int, found: Mapping[str, Any], owners: Mapping[str
             f"A Linux driver is installed ({', '.join(sorted(linux)[:4])}), whose libcuda hides that of Windows: on WSL2 the driver is "
             f"Windows' own. Remove it with 'apt-get purge {' '.join(sorted(linux)[:4])}', then run this again."
         )
-    if found["device"] and not (found["libcuda"] and found["smi"]):
+    if found["libcuda"] != found["smi"]:
         problems.append(
-            f"Windows gives this WSL a GPU (/dev/dxg), but {LIBRARIES} has no {'nvidia-smi' if found['libcuda'] else 'libcuda.so.1'}: "
+            f"Windows gives this WSL a GPU of NVIDIA, but {LIBRARIES} has no {'nvidia-smi' if found['libcuda'] else 'libcuda.so.1'}: "
             "install NVIDIA's driver 580 or newer in Windows, then run 'wsl --update' and 'wsl --shutdown' there."
         )
     return problems

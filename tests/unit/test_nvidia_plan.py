@@ -459,6 +459,9 @@ def test_wsl_gets_nothing_installed() -> None:
         [],
     )
     assert made["verify"] and not on_wsl()["verify"] and on_wsl()["problems"] == []
+    # /dev/dxg is there for GPUs of other makers too.
+    other = on_wsl(device=True)
+    assert (other["action"], other["verify"], other["problems"]) == ("nothing", False, [])
 
 
 @pytest.mark.parametrize(
@@ -467,7 +470,7 @@ def test_wsl_gets_nothing_installed() -> None:
         (on_wsl(1), "wsl --set-version"),
         (on_wsl(packages=NVIDIA_DRIVER), "apt-get purge libnvidia-compute-580"),
         (on_wsl(packages=DEBIAN_DRIVER, device=True, libcuda=True, smi=True), "hides that of Windows"),
-        (on_wsl(device=True), "has no libcuda.so.1: install NVIDIA's driver 580 or newer in Windows"),
+        (on_wsl(device=True, smi=True), "has no libcuda.so.1: install NVIDIA's driver 580 or newer in Windows"),
         (on_wsl(device=True, libcuda=True), "has no nvidia-smi"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -107,7 +108,7 @@ def test_variables_for_the_roles() -> None:
     ]
     told = variables(place(room(80), demands), models)
     first, second, third, last = told.pop("llm_models")
-    assert told == {"ollama_context_length": 8192, "ollama_num_parallel": 3, "ollama_max_loaded_models": 1}
+    assert told == {"ollama_num_parallel": 3, "ollama_max_loaded_models": 1}
     assert (first["context"], first["gpus"], third, last) == (8192, ["GPU-0"], models[2], models[3])
     assert 0.2 < first["options"].pop("gpu_memory_utilization") < 0.35 and first["options"] == {"max_num_seqs": 2}
     assert second["options"] == {"gpu_memory_utilization": 0.5, "max_num_seqs": 9}, "what a person has set stays"
@@ -186,6 +187,16 @@ def test_what_holds_for_every_plan(seed: int) -> None:
     assert place(where, fewer).fits, "fewer users with less context never need more"
 
 
+def test_a_long_list_that_does_not_fit_ends_soon() -> None:
+    started = time.process_time()
+    demands = [vllm(f"m{number}") for number in range(14)]
+    placement = place(room(*[24] * 8), demands)
+    assert sum(one.fits for one in placement.places) == 8
+    (problem,) = problems(place(room(24), [vllm("a", users=1 << 20)]))
+    assert "users it fits." in problem
+    assert time.process_time() - started < 10
+
+
 FACTS: dict[str, Any] = {
     "os": {"wsl": 2},
     "memory": {"total": 16 * GIB},
@@ -221,6 +232,11 @@ FACTS: dict[str, Any] = {
     ],
     "nvidia": {"nvlink": []},
 }
+
+
+def test_a_card_that_is_split_is_not_planned_with() -> None:
+    found = room_of("h", {**FACTS, "gpus": [{**FACTS["gpus"][0], "mig": True}]})
+    assert found.gpus == () and "L4 is split by MIG" in found.notes[0]
 
 
 def test_the_room_of_a_host() -> None:

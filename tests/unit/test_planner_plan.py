@@ -35,7 +35,7 @@ def test_a_host_with_both_engines() -> None:
     assert (plan["problems"], plan["unknown"]) == ([], [])
     qwen, llama, old = plan["variables"].pop("llm_models")
     assert (qwen, old) == (QWEN, {"name": "old", "state": "absent"})
-    assert plan["variables"] == {"ollama_context_length": 4096, "ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
+    assert plan["variables"] == {"ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
     assert llama["gpus"] == ["GPU-1"] and llama["options"].keys() == {"max_num_seqs", "gpu_memory_utilization"}
     text = "\n".join(plan["table"])
     # The file of Ollama's library, to the byte; 8.03 billion values of 16 bits; 2 x 32 layers x 8 heads x 128 x 2 bytes for each token.
@@ -72,6 +72,36 @@ def test_what_does_not_fit_is_one_sentence() -> None:
     (problem,) = llm_plan([{**LLAMA, "users": 40}], HOST, {"name": "gpu1"})["problems"]
     assert problem.startswith("llama (bf16, 16384 tokens, 40 users) needs ") and "gpu1 has 1 x L40S with 45.0 GiB" in problem
     assert problem.endswith("it fits.")
+
+
+def test_ollama_has_one_number_of_users_for_all() -> None:
+    models = [QWEN, {"name": "small", "source": "ollama:qwen2.5:0.5b", "context": 32768, "users": 16}]
+    plan = llm_plan(models, HOST)
+    assert plan["variables"]["ollama_num_parallel"] == 16
+    assert any("4096 x 16" in line for line in plan["table"]) and any("32768 x 16" in line for line in plan["table"])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"ollama_context_length": ""}, "ollama_context_length must be a whole number"),
+        ({"ollama_num_parallel": "auto"}, "ollama_num_parallel must be a whole number"),
+        ({"catalogue_extra": [{"id": "x", "like": []}]}, "is like"),
+        ({"catalogue_extra": [{"id": "x", "like": "y"}, {"id": "y"}]}, "is like 'y'"),
+        ({"catalogue_extra": [{"id": "qwen2.5:7b", "tasks": [{}]}]}, "tasks must be"),
+        ({"catalogue_extra": [{"id": "qwen2.5:7b", "hub_quantisation": []}]}, "hub_quantisation must be"),
+        ({"catalogue_extra": [{"id": "x", "like": "qwen2.5:7b", "architecture": {"kind": []}}]}, "kind must be one of"),
+        ({"catalogue_extra": [{"id": "qwen2.5:7b", "gated": {"value": []}}]}, "value must be true, false or null"),
+    ],
+)
+def test_inputs_that_cannot_be_are_one_sentence(inputs: dict[str, Any], words: str) -> None:
+    with pytest.raises(AnsibleFilterError, match=words):
+        llm_plan([QWEN], HOST, inputs)
+
+
+def test_a_number_of_an_option_may_be_text() -> None:
+    plan = llm_plan([{**LLAMA, "context": None, "options": {"max-model-len": "8192"}}], HOST)
+    assert plan["unknown"] == [] and any("8192 x 4" in line for line in plan["table"])
 
 
 def test_a_model_of_the_users_own(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def _texts(pattern: re.Pattern[str]) -> Callable[[Any], bool]:
 
 
 def _choice(value: Any) -> bool:
-    return value in {True, False, None}
+    return value is None or isinstance(value, bool)
 
 
 # Key: is it needed, what it must be, and how that is tested.
@@ -118,12 +118,12 @@ KEYS: dict[str, tuple[bool, str, Callable[[Any], bool]]] = {
     "parameters_note": (False, "a text", _text),
     "max_context": (True, "a whole number", _count),
     "max_context_source": (False, "a text", _text),
-    "hub_quantisation": (False, f"one of {', '.join(FORMATS)}", lambda value: value in FORMATS),
+    "hub_quantisation": (False, f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS),
     "ollama_quantisation": (False, f"one of {', '.join(MIXES)}", lambda value: value in MIXES),
     "licence": (True, "a mapping", lambda value: isinstance(value, Mapping)),
     "gated": (False, "a mapping", lambda value: isinstance(value, Mapping)),
     "languages": (False, "a mapping", lambda value: isinstance(value, Mapping)),
-    "tasks": (False, f"a list of {', '.join(TASKS)}", lambda value: isinstance(value, list) and set(value) <= set(TASKS)),
+    "tasks": (False, f"a list of {', '.join(TASKS)}", _texts(re.compile("|".join(TASKS)))),
     "tasks_source": (False, "a text", _text),
     "sizes": (False, "a list of mappings", lambda value: isinstance(value, list) and all(isinstance(item, Mapping) for item in value)),
 }

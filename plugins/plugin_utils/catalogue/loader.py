@@ -104,7 +104,7 @@ def _inherited(key: str, raw: Mapping[str, Mapping[str, Any]], where: str) -> di
     like = item.pop("like", None)
     if like is None:
         return item
-    if like not in raw or "like" in raw[like]:
+    if not isinstance(like, str) or like not in raw or "like" in raw[like] or not isinstance(raw[like].get("architecture"), Mapping):
         raise ModelError(f"{where}: {key!r} is like {like!r}, which is no entry that stands for itself: correct the name.")
     base = raw[like]
     shared = {name: base[name] for name in SHARED if name in base}

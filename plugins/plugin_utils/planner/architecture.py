@@ -133,7 +133,7 @@ def checked_architecture(values: dict[str, Any], where: str) -> Architecture:
     unknown = sorted(set(values) - {field.name for field in fields(Architecture)})
     if unknown:
         raise ModelError(f"{where}: the architecture has the unknown key {unknown[0]!r}: remove it, or see docs/planner.md for the keys.")
-    if values.get("kind") not in TRAITS:
+    if not isinstance(values.get("kind"), str) or values["kind"] not in TRAITS:
         raise ModelError(
             f"{where}: the architecture's kind must be one of {', '.join(sorted(TRAITS))}, but it is {values.get('kind')!r}: "
             "use the one whose layers are alike, llama for most."

@@ -25,7 +25,6 @@ def variables(placement: Placement, models: Sequence[Mapping[str, Any]]) -> dict
     told: dict[str, Any] = {"llm_models": [_entry(placement, entry, by_name.get(str(entry.get("name")))) for entry in models]}
     loaded = [one for one in placement.places if one.demand.engine == "ollama" and one.fits]
     if loaded:
-        told["ollama_context_length"] = max(one.demand.context for one in loaded)
         told["ollama_num_parallel"] = max(one.demand.users for one in loaded)
         told["ollama_max_loaded_models"] = max(1, placement.together)
     pools = [_kv_gib(one.needs) for one in placement.places if one.demand.engine == "vllm" and one.needs and not one.gpus]
@@ -106,9 +105,13 @@ def _remedy(room: Room, demand: Demand) -> str:
         context = 1 << ((context - 1).bit_length() - 1)
         if place(room, [_with(demand, context, demand.users)]).fits:
             return f"With a context of {context} tokens it fits."
-    for users in range(demand.users - 1, 0, -1):
-        if place(room, [_with(demand, demand.context, users)]).fits:
-            return f"With {users} users it fits."
+    # More users never need less, so that halves will do.
+    fit, unfit = 0, demand.users
+    while unfit - fit > 1:
+        users = (fit + unfit) // 2
+        fit, unfit = (users, unfit) if place(room, [_with(demand, demand.context, users)]).fits else (fit, users)
+    if fit:
+        return f"With {fit} users it fits."
     if place(room, [_with(demand, SMALLEST_CONTEXT, 1)]).fits:
         return f"With one user and {SMALLEST_CONTEXT} tokens it fits."
     return "No context is short enough: choose a lower quantisation, a smaller model or a larger host; 'llm_wish' proposes some."

@@ -21,7 +21,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Gpu
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import HIGHEST_UTILISATION
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_variant import CUDA_CAPABILITY
 
-# Placements looked at before the search gives up. Eight GPUs and a dozen models stay far below.
+# Placements looked at before the search gives up and places the smallest first.
 STEPS = 20_000
 
 
@@ -106,14 +106,13 @@ class _Search:
 
 
 def place(room: Room, demands: list[Demand]) -> Placement:
-    """Place all models of a host. Who cannot be placed goes nowhere; where not all can be, the largest stays out."""
+    """Place all models of a host. Who cannot be placed goes nowhere; where not all can be, the largest stay out."""
     loaded = [demand for demand in demands if demand.engine == "ollama"]
     fixed = [demand for demand in demands if demand.engine == "vllm" and _solve(_search(room), [demand], []) is not None]
     fixed.sort(key=_size, reverse=True)
     found = _solve(_search(room), fixed, loaded)
-    while found is None:
-        fixed = fixed[1:]
-        found = _solve(_search(room), fixed, loaded)
+    if found is None:
+        found = _as_many(_search(room), fixed, loaded)
     places = {place.demand.name: place for place in found}
     search = _search(room)
     for claimed in found:
@@ -142,6 +141,19 @@ def _solve(search: _Search, fixed: list[Demand], loaded: list[Demand]) -> list[P
         if rest is not None:
             return [way, *rest]
     return None
+
+
+def _as_many(search: _Search, fixed: list[Demand], loaded: list[Demand]) -> list[Place]:
+    """Return places for some, the smallest first, each where it is best for itself."""
+    found = []
+    for demand in reversed(fixed):
+        for way in search.ways(demand):
+            search.take(way)
+            if _solve(search, [], loaded) is not None:
+                found.append(way)
+                break
+            search.take(way, -1)
+    return found
 
 
 def _could_fit(room: Room, demand: Demand) -> bool:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +41,12 @@ class Settings:
     vllm_on_cpu: bool = False
 
 
-def settings_of(inputs: Mapping[str, Any], room: Room) -> Settings:
-    """Return the settings from inputs of the roles, under their own names."""
+def settings_of(inputs: Mapping[str, Any], room: Room, entries: Sequence[Mapping[str, Any]] = ()) -> Settings:
+    """Return the settings from inputs of the roles, under their own names, and the most users that a model of Ollama is to have."""
+    wanted = [entry["users"] for entry in entries if entry["engine"] == "ollama" and entry["users"]]
     return Settings(
-        int(inputs.get("ollama_context_length", OLLAMA_CONTEXT)) or ollama_default_context(room),
-        int(inputs.get("ollama_num_parallel") or 1),
+        _whole("ollama_context_length", inputs.get("ollama_context_length", OLLAMA_CONTEXT)) or ollama_default_context(room),
+        max([_whole("ollama_num_parallel", inputs.get("ollama_num_parallel", 1)), 1, *wanted]),
         str(inputs.get("ollama_kv_cache_type") or "f16"),
         inputs.get("ollama_gpu") == "none",
         inputs.get("vllm_variant") == "cpu",
@@ -104,9 +105,11 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     shapes = {str(shape["source"]): shape for shape in inputs.get("shapes") or []}
     room = room_of(str(inputs.get("name") or "this host"), host, str(inputs.get("data_dir") or ""))
     demands, unknown = [], []
-    for entry in _present(models, inputs.get("engines") or ENGINES):
+    entries = _present(models, inputs.get("engines") or ENGINES)
+    settings = settings_of(inputs, room, entries)
+    for entry in entries:
         try:
-            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), settings_of(inputs, room)))
+            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), settings))
         except ModelError as exc:
             reason = (shapes.get(entry["source"]) or {}).get("reason")
             unknown.append(f"{entry['name']} is not in the plan. {exc}" + (f" ({reason})" if reason else ""))
@@ -147,11 +150,13 @@ def demand_of(
     else:
         context = entry["context"] or options.get("num_ctx") or settings.context
         kv_type, on_cpu = settings.kv_type, settings.ollama_on_cpu
-        users, size = entry["users"] or settings.users, model.weight_bytes or shape.get("bytes")
-    numbers = {"context": context, "users": users}
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ModelError(f"{entry['name']}: {name} must be a whole number of at least 1, but its option says {number!r}: correct it.")
+        # One number for all models of Ollama (OLLAMA_NUM_PARALLEL).
+        users, size = settings.users, model.weight_bytes or shape.get("bytes")
+    context, users = _count(context), _count(users)
+    if not context or not users:
+        raise ModelError(
+            f"{entry['name']}: context and users must be whole numbers of at least 1, but an option says otherwise: correct it."
+        )
     demand = Demand(
         entry["name"],
         entry["engine"],
@@ -166,6 +171,13 @@ def demand_of(
     )
     demand.needs()
     return demand
+
+
+def _whole(name: str, value: Any) -> int:
+    """Return a number that a role is told, which ``-e`` brings as text."""
+    if isinstance(value, bool) or not str(value).isdigit():
+        raise ModelError(f"{name} must be a whole number, but it is {value!r}: correct it.")
+    return int(value)
 
 
 def _count(value: Any) -> int:

@@ -58,6 +58,8 @@ def room_of(host: str, facts: Mapping[str, Any], data_dir: str = "") -> Room:
             notes.append(
                 f"{gpu['name'] or gpu['vendor']} is not planned with: only NVIDIA's GPUs are, so its models are planned on the CPU."
             )
+        elif gpu.get("mig"):
+            notes.append(f"{gpu['name']} is split by MIG, and its parts are not planned with: give models their parts by 'gpus'.")
         elif not gpu["memory_total"]:
             notes.append(f"The memory of {gpu['name']} is not known, so it is not planned with: see what preflight.yml says of the driver.")
         else:
