@@ -10,24 +10,14 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_model_name
-from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import Catalogue, load
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case
 
 
 def catalogue_of(case: Case) -> Catalogue:
     """Return the catalogue with what the user adds."""
     return load(case.inputs["catalogue_extra"])
-
-
-def known(entry: Mapping[str, Any], catalogue: Catalogue) -> Entry | None:
-    """Return the catalogue's entry of a model; None where it has none."""
-    try:
-        return resolve(entry["source"], catalogue).entry
-    except ModelError:
-        return None
 
 
 def disk_bytes(entry: Mapping[str, Any], catalogue: Catalogue) -> int:

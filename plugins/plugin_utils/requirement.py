@@ -13,7 +13,6 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_m
 
 # ``note`` passes and is worth a word; ``unknown`` passes because nobody can tell.
 Status = Literal["passes", "note", "unknown", "refused"]
-GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,3 @@ class Requirement:
     question: str
     judge: Judge
     fix: str
-
-
-def gib(size: int) -> str:
-    """Return a number of bytes as people compare memory: ``17.1 GiB``."""
-    return f"{size / GIB:.1f} GiB"

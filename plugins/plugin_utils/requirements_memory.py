@@ -9,14 +9,15 @@ import math
 from collections.abc import Generator, Iterator
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, known
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, where
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of, settings_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, gib, note, passes, refused, unknown
-from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_shares import DECIDED
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, gib, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, note, passes, refused, unknown
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_shares import is_decided
 
 # How a host is called in sentences that several hosts may share.
 NAME = "the host"
@@ -34,7 +35,7 @@ def memory(case: Case) -> Iterator[Finding]:
     too_wide = [one for one in demands if room.gpus and not one.on_cpu and math.prod(one.shape or ()) > len(room.gpus)]
     for one in too_wide:
         yield refused(
-            f"{_said(one)} is to be spread over {math.prod(one.shape or ())} GPUs, but the host has {len(room.gpus)}: lower "
+            f"{one.said} is to be spread over {math.prod(one.shape or ())} GPUs, but the host has {len(room.gpus)}: lower "
             "tensor_parallel_size in its options."
         )
     placement = place(room, [one for one in demands if one not in too_wide])
@@ -48,9 +49,8 @@ def memory(case: Case) -> Iterator[Finding]:
 def _role_decides(case: Case, demands: list[Demand]) -> bool:
     """Tell whether the role vllm gives models their GPUs by itself (vllm_shares.py): nobody has decided any, and all models are known."""
     entries = case.models("vllm")
-    decided = any(entry["gpus"] or DECIDED & {str(name).replace("-", "_") for name in entry["options"]} for entry in entries)
     known_ones = [one for one in demands if one.engine == "vllm"]
-    return case.inputs["vllm_gpu"] == "all" and not decided and len(known_ones) == len(entries)
+    return case.inputs["vllm_gpu"] == "all" and not is_decided(entries) and len(known_ones) == len(entries)
 
 
 def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
@@ -63,7 +63,9 @@ def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
             found.append(demand_of(entry, catalogue, None, settings))
         except ModelError as exc:
             missing = f"The size of the model {entry['name']} is not known: add it to llm_catalogue_extra."
-            yield unknown(missing if known(entry, catalogue) is None else f"The model {entry['name']} could not be computed with. {exc}")
+            yield unknown(
+                missing if entry_of(entry["source"], catalogue) is None else f"The model {entry['name']} could not be computed with. {exc}"
+            )
     return found
 
 
@@ -73,16 +75,12 @@ def _fitting(one: Place, decides: bool) -> Finding:
     told = " and ".join(f"{name}: {size}" for name, size in wanted.items() if size > 1)
     if one.demand.engine == "vllm" and told and not one.demand.shape and not decides:
         return refused(
-            f"{_said(one.demand)} fits over {len(one.gpus)} GPUs only: set {told} in its options, or let playbooks/plan.yml write them."
+            f"{one.demand.said} fits over {len(one.gpus)} GPUs only: set {told} in its options, or let playbooks/plan.yml write them."
         )
     needs = one.needs
     parts = [f"{gib(needs.gpu_bytes)} on each GPU"] if needs and one.gpus else []
     parts += [f"{gib(needs.ram_bytes)} of RAM"] if needs else []
-    text = f"{_said(one.demand)} goes on {where(one)} and takes {' and '.join(parts)}."
+    text = f"{one.demand.said} goes on {where(one)} and takes {' and '.join(parts)}."
     if one.gpu_layers is not None:
         return note(f"{text} What the GPUs have no room for is computed on the processor, which is slow.")
     return passes(text)
-
-
-def _said(one: Demand) -> str:
-    return f"{one.name} ({one.quantisation}, {one.context} tokens, {one.users} users)"

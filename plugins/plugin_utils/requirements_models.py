@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
-from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, disk_bytes, known, place_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, gib, passes, refused
+from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, disk_bytes, place_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, passes, refused
 
 # Networks in which models come from the Hub itself; a mirror was filled by somebody who had the token.
 WITH_HUB = ("open", "registries")
@@ -19,7 +21,7 @@ WITH_HUB = ("open", "registries")
 def _all(case: Case) -> list[tuple[dict[str, Any], Entry | None]]:
     catalogue = catalogue_of(case)
     entries = [entry for engine in case.inputs["engines"] for entry in case.models(engine)]
-    return [(entry, known(entry, catalogue)) for entry in entries]
+    return [(entry, entry_of(entry["source"], catalogue)) for entry in entries]
 
 
 def licences(case: Case) -> Iterator[Finding]:
@@ -56,9 +58,10 @@ def disk(case: Case) -> Iterator[Finding]:
         return
     wanted: dict[str, list[tuple[str, int]]] = {}
     free: dict[str, int] = {}
+    catalogue = catalogue_of(case)
     for entry, _found in _all(case):
         file_system = case.disk(case.inputs["directories"][entry["engine"]])
-        size = disk_bytes(entry, catalogue_of(case))
+        size = disk_bytes(entry, catalogue)
         if size and file_system and file_system["free"] is not None and not _is_there(case, entry):
             wanted.setdefault(file_system["mount"], []).append((entry["name"], size))
             free[file_system["mount"]] = file_system["free"]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -14,9 +14,10 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import canonical
 
 # What a person decides of GPUs, in an entry's options. Who has decided one of them has decided all.
-DECIDED = {"gpu_memory_utilization", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "kv_cache_memory_bytes"}
+DECIDED = {"gpu-memory-utilization", "tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "kv-cache-memory-bytes"}
 
 
 def with_shares(models: list[dict[str, Any]], host: Mapping[str, Any], catalogue_extra: Any = None) -> list[dict[str, Any]]:
@@ -26,7 +27,7 @@ def with_shares(models: list[dict[str, Any]], host: Mapping[str, Any], catalogue
     there; nor where a person has decided something, where the catalogue does not know a model, or where not all fit.
     """
     gpus = host["nvidia"]["gpus"]
-    if len(models) * len(gpus) < 2 or any(entry["gpus"] or DECIDED & _names(entry) for entry in models):
+    if len(models) * len(gpus) < 2 or is_decided(models):
         return models
     room = room_of("this host", {"gpus": [{**gpu, "vendor": "nvidia"} for gpu in gpus], "memory": {"total": host["memory_bytes"]}})
     try:
@@ -44,5 +45,6 @@ def with_shares(models: list[dict[str, Any]], host: Mapping[str, Any], catalogue
     return found
 
 
-def _names(entry: Mapping[str, Any]) -> set[str]:
-    return {str(name).replace("-", "_") for name in entry["options"]}
+def is_decided(models: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether a person has decided anything of the GPUs for one of the models."""
+    return any(entry["gpus"] or DECIDED & {canonical(str(name)) for name in entry["options"]} for entry in models)

@@ -14,7 +14,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Engine
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Placement, place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Gpu, Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Gpu, Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
 
 ENGINES: list[Engine] = ["ollama", "vllm"]
 LLAMA_8B = Architecture("llama", 32, 32, 8, 128, 4096, 14336, 128256, max_context=131072)

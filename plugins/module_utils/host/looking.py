@@ -103,7 +103,7 @@ def _started(command: Sequence[str]) -> subprocess.Popen[bytes] | Said:
 
 
 def _finished(process: subprocess.Popen[bytes], deadline: float, timeout: float) -> Said:
-    name = _name(process.args[0])  # type: ignore[index]
+    name = _name(process.args[0])  # type: ignore[index]  # always started with a list
     try:
         output, _errors = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
     except subprocess.TimeoutExpired:

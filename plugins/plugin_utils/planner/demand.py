@@ -31,6 +31,11 @@ class Demand:
     on_cpu: bool = False
 
     @property
+    def said(self) -> str:
+        """Return what is asked for, in words."""
+        return f"{self.name} ({self.quantisation}, {self.context} tokens, {self.users} users)"
+
+    @property
     def shape(self) -> tuple[int, int] | None:
         """Return the tensor and pipeline parallelism that a person has decided."""
         decided = self.tensor_parallel or self.pipeline_parallel

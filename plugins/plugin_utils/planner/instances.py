@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, RESERVED_RAM, Gpu, Room
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import RESERVED_RAM, Gpu, Room
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
 
 TABLE = Path(__file__).parent.parent / "instances.yml"
 # Of the nominal memory a card shows a little less to programs: 79.22 of 80 GiB, 23.58 of 24 (start-up logs of vLLM).

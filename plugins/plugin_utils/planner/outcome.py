@@ -12,7 +12,8 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, Placement, place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Room, gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import DEFAULT_UTILISATION, HIGHEST_UTILISATION, utilisation_for
 
 # Contexts that are tried where a model does not fit with the one that was asked for: powers of two, as people write them.
@@ -79,21 +80,20 @@ def _problem(placement: Placement, demand: Demand) -> str:
     gpus = room.gpus and not demand.on_cpu
     shape = demand.shape or (1, 1)
     needs = demand.needs(*shape) if gpus else demand.needs(device="cpu")
-    where = f"{demand.name} ({demand.quantisation}, {demand.context} tokens, {demand.users} users)"
     if alone:
         return (
-            f"{where} fits on {room.host} by itself, but not beside the other models of the list: give one of them another host, "
+            f"{demand.said} fits on {room.host} by itself, but not beside the other models of the list: give one of them another host, "
             "or lower a context or a number of users."
         )
     if gpus:
         largest = int(max(gpu.total for gpu in room.gpus) * HIGHEST_UTILISATION)
         count = shape[0] * shape[1]
-        said = f"{where} needs {gib(needs.gpu_bytes)} on " + ("one GPU" if count == 1 else f"each of {count} GPUs")
+        said = f"{demand.said} needs {gib(needs.gpu_bytes)} on " + ("one GPU" if count == 1 else f"each of {count} GPUs")
         said += f" and {gib(needs.ram_bytes)} of RAM, but {room.host} has {_gpus(room)} and {gib(room.ram)} of RAM for models"
         short = needs.gpu_bytes - largest
         said += f": {gib(short)} too little" if short > 0 else ""
     else:
-        said = f"{where} needs {gib(needs.ram_bytes)} of RAM, but {room.host} has {gib(room.ram)} for models"
+        said = f"{demand.said} needs {gib(needs.ram_bytes)} of RAM, but {room.host} has {gib(room.ram)} for models"
         said += f": {gib(needs.ram_bytes - room.ram)} too little"
     return f"{said}. {_remedy(room, demand)}"
 

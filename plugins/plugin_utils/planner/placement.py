@@ -110,9 +110,11 @@ def place(room: Room, demands: list[Demand]) -> Placement:
     loaded = [demand for demand in demands if demand.engine == "ollama"]
     fixed = [demand for demand in demands if demand.engine == "vllm" and _solve(_search(room), [demand], []) is not None]
     fixed.sort(key=_size, reverse=True)
-    found = _solve(_search(room), fixed, loaded)
+    # A model that Ollama could not serve if it had the host for itself keeps no other from its place.
+    beside = [demand for demand in loaded if _by_itself(_search(room), demand).fits]
+    found = _solve(_search(room), fixed, beside)
     if found is None:
-        found = _as_many(_search(room), fixed, loaded)
+        found = _as_many(_search(room), fixed, beside)
     places = {place.demand.name: place for place in found}
     search = _search(room)
     for claimed in found:
@@ -129,8 +131,7 @@ def _search(room: Room) -> _Search:
 def _solve(search: _Search, fixed: list[Demand], loaded: list[Demand]) -> list[Place] | None:
     """Return places for all, or None; whoever is first in ``fixed`` is placed first."""
     if not fixed:
-        alone = all(_by_itself(search, demand).fits or not _could_fit(search.room, demand) for demand in loaded)
-        return [] if alone else None
+        return [] if all(_by_itself(search, demand).fits for demand in loaded) else None
     for way in search.ways(fixed[0]):
         search.steps -= 1
         if search.steps < 0:
@@ -154,11 +155,6 @@ def _as_many(search: _Search, fixed: list[Demand], loaded: list[Demand]) -> list
                 break
             search.take(way, -1)
     return found
-
-
-def _could_fit(room: Room, demand: Demand) -> bool:
-    """Tell whether Ollama could serve the model if it had the host for itself."""
-    return _by_itself(_search(room), demand).fits
 
 
 def _by_itself(search: _Search, demand: Demand) -> Place:

@@ -19,8 +19,9 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import gguf_shape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import resolve
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import GIB, Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of, resolve
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
 
 # What the role ollama sets where nobody says how long a context shall be (roles/ollama/defaults).
 OLLAMA_CONTEXT = 4096
@@ -71,7 +72,7 @@ def plan_questions(models: Any, network: Mapping[str, Any], catalogue_extra: Any
         ref = as_source(source)
         try:
             if not isinstance(ref, FileRef):
-                way = {} if _is_known(source, catalogue) else endpoint_of(ref, network)
+                way = {} if entry_of(source, catalogue) else endpoint_of(ref, network)
                 if not way:
                     continue
                 asked["hub_endpoint" if isinstance(ref, HubRef) else "registry_endpoint"] = way["endpoint"]
@@ -80,14 +81,6 @@ def plan_questions(models: Any, network: Mapping[str, Any], catalogue_extra: Any
             continue
         asked["sources"].append(source)
     return asked
-
-
-def _is_known(source: str, catalogue: Catalogue) -> bool:
-    try:
-        resolve(source, catalogue)
-    except ModelError:
-        return False
-    return True
 
 
 def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -44,6 +44,14 @@ class Model:
         return self.source.startswith("gguf") or self.source == "ollama"
 
 
+def entry_of(reference: str, catalogue: Catalogue) -> Entry | None:
+    """Return the catalogue's entry of a model; None where it has none."""
+    try:
+        return resolve(reference, catalogue).entry
+    except ModelError:
+        return None
+
+
 def resolve(reference: str, catalogue: Catalogue, config: Mapping[str, Any] | None = None, gguf_header: GgufShape | None = None) -> Model:
     """Return the model that a reference of llm_models means.
 

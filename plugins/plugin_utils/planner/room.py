@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-GIB = 1 << 30
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
+
 # The distribution, its services and the page cache that a model is read through. An estimate.
 RESERVED_RAM = 2 * GIB
 # Below this share of free memory a GPU is said to be in use by something else.
