@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+HOST = "onprem-llm-demo"
 
 
 def demo() -> str:
@@ -18,9 +21,16 @@ def demo() -> str:
     return done.stdout
 
 
+def remove_host() -> None:
+    """Remove the demo's host, this checkout's or another's, as molecule does with its own: a first run begins with none."""
+    subprocess.run([sys.executable, "-m", "tools.testbed", "down", HOST], cwd=ROOT, check=True)
+
+
 @pytest.fixture(scope="module")
-def first_run() -> str:
-    return demo()
+def first_run() -> Iterator[str]:
+    remove_host()
+    yield demo()
+    remove_host()
 
 
 def shell(line: str) -> str:

@@ -18,8 +18,10 @@ CASES: dict[str, Any] = yaml.safe_load((SCENARIO / "inventory" / "refusals.yml")
 
 
 def everything(host: Host) -> str:
-    """Return a listing of all that the role could change, and the process of the service."""
-    listing = "find /etc /opt /srv /usr/local /var/lib/llm /var/lib/systemd -printf '%p %s %T@ %m %u %l\\n' | sort"
+    """Return a listing of all that the role could change, and the process of the service; /srv/python belongs to other test hosts too."""
+    listing = (
+        "find /etc /opt /srv /usr/local /var/lib/llm /var/lib/systemd -path /srv/python -prune -o -printf '%p %s %T@ %m %u %l\\n' | sort"
+    )
     return host.check_output(listing) + host.check_output("systemctl show ollama -p MainPID")
 
 
