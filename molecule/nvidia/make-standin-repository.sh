@@ -25,6 +25,12 @@ printf 'Package: nvidia-driver-cuda\nPin: version 580.*\nPin-Priority: 1000\n' \
 package nvidia-driver-pinning-580 580-1
 package nvidia-driver-cuda 580.126.20-1
 package nvidia-driver-cuda 620.10-1
+package datacenter-gpu-manager-4-cuda13 4.5.2-1
+# With the unit's command line, which says nothing of the address (NVIDIA/dcgm-exporter, packaging/config-files/systemd).
+mkdir -p /srv/stand-in/build/datacenter-gpu-manager-exporter/usr/lib/systemd/system
+printf '[Service]\nExecStart=/usr/bin/dcgm-exporter -f /etc/dcgm-exporter/default-counters.csv\n' \
+  > /srv/stand-in/build/datacenter-gpu-manager-exporter/usr/lib/systemd/system/nvidia-dcgm-exporter.service
+package datacenter-gpu-manager-exporter 4.8.1-1
 
 cd "$root"
 for file in *.deb; do

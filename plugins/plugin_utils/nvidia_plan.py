@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.plugin_utils import nvidia_exporter
 from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_gpus import GENERATIONS, generations, module_flavour
 from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_packages import (
     DEBIAN_BRANCHES,
@@ -22,8 +23,6 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_gpu_prob
 
 # EC2 types whose GPUs are joined by NVSwitch, which pci_display does not show: needed before there is a driver to ask.
 NVSWITCH_TYPES = ("p4d.", "p4de.", "p5.48", "p5e.", "p5en.", "p6-b200.", "p6-b300.")
-# NVIDIA's DCGM is one package for each major version of CUDA that the driver has; 580 is CUDA 13.
-DCGM_PACKAGES = ["datacenter-gpu-manager-4-cuda13", "datacenter-gpu-manager-exporter"]
 # Names that unattended upgrades leave alone (regular expressions, matched at the beginning): a library that is newer than the loaded module
 # fails every program with "Driver/library version mismatch" until the next start of the machine.
 UNATTENDED = ["nvidia-", "libnvidia-", "libcuda1", "cuda-drivers", "kmod-nvidia", "linux-modules-nvidia-"]
@@ -53,7 +52,7 @@ def nvidia_plan(host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mappi
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``action`` (``nothing``, ``install`` or
     ``libraries``), ``reason`` (a sentence), ``source``, ``branch``, ``flavour`` of the kernel module, lists of packages (``first``,
     ``kernel``, ``driver``, ``hold``, ``extras``), ``dnf_module``, ``versionlock``, ``built``, ``with_module``, ``nouveau``, ``reboot``,
-    ``services``, ``fabric_manager`` (name of its package, or empty), ``repositories`` (list of dict), ``unattended``, ``verify``.
+    ``services``, ``exporter`` (bool), ``fabric_manager`` (name of its package, or empty), ``repositories`` (list of dict), ``unattended``, ``verify``.
     """
     inputs = {**inputs, "branch": int(inputs["branch"]), "accepted_branches": [int(branch) for branch in inputs["accepted_branches"]]}
     wsl = host["os"].get("wsl")
@@ -138,8 +137,10 @@ def _with_extras(
         extras += ["nvlsm"] if "blackwell" in found and source == "nvidia" else []
     if inputs["cuda_toolkit"]:
         extras.append(f"cuda-toolkit-{inputs['cuda_toolkit']}")
-    if inputs["dcgm_exporter"] and found:
-        extras += DCGM_PACKAGES
+    exporter = bool(inputs["dcgm_exporter"] and found)
+    if exporter:
+        extras += nvidia_exporter.PACKAGES
+        problems += nvidia_exporter.address_problems(inputs["dcgm_exporter_address"])
     containers = ["nvidia-container-toolkit"] if inputs["container_toolkit"] and found else []
     if extras and source == "distribution" and (inputs["cuda_toolkit"] or inputs["dcgm_exporter"]):
         problems.append(
@@ -153,12 +154,13 @@ def _with_extras(
     services = list(plan["services"])
     image = bool(inputs["image_for"])
     services += ["nvidia-fabricmanager"] if fabric and not image else []
-    services += ["nvidia-dcgm", "nvidia-dcgm-exporter"] if "datacenter-gpu-manager-exporter" in extras and not image else []
+    services += nvidia_exporter.SERVICES if exporter and not image else []
     return {
         **plan,
         "problems": problems,
         "extras": [*extras, *containers],
         "container_toolkit": bool(containers),
+        "exporter": exporter,
         "fabric_manager": fabric,
         # The version that the fabric manager's must equal: the driver's, or that of a package which this plan installs.
         "fabric_version": str((host.get("nvidia") or {}).get("driver") or "") if plan["action"] == "nothing" else "",
@@ -181,6 +183,7 @@ def _wsl_plan(wsl: int, inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> 
         + ("only its libraries are made known." if gpu else "and Windows gives no GPU of NVIDIA."),
         "extras": [],
         "container_toolkit": False,
+        "exporter": False,
         "fabric_manager": "",
         "fabric_version": "",
         "fabric_like": "",

@@ -42,6 +42,7 @@ GOOD: dict[str, Any] = {
     "cuda_toolkit": "",
     "container_toolkit": False,
     "dcgm_exporter": False,
+    "dcgm_exporter_address": "127.0.0.1:9400",
     "persistence": True,
     "hold": True,
     "allow_reboot": False,
@@ -304,7 +305,7 @@ def test_what_goes_with_a_driver() -> None:
         "nvidia-container-toolkit",
     ]
     assert [repository["name"] for repository in made["repositories"]] == ["cuda-debian13-x86_64", "nvidia-containers"]
-    assert made["services"][1:] == ["nvidia-dcgm", "nvidia-dcgm-exporter"] and made["container_toolkit"]
+    assert made["services"][1:] == ["nvidia-dcgm", "nvidia-dcgm-exporter"] and made["container_toolkit"] and made["exporter"]
     # Blackwell's NVSwitch has a subnet manager of its own besides.
     assert "nvlsm" in plan({"pci_display": [B200]}, {"fabric_manager": "always"})["extras"]
 

@@ -11,7 +11,12 @@ from conftest import ONE, site, words
 from molecule_client import ROOT, changed
 from testinfra.host import Host
 
-INPUTS = {"nvidia_source": "nvidia", "nvidia_branch": 580, "nvidia_repository_url": "http://127.0.0.1:8088"}
+INPUTS = {
+    "nvidia_source": "nvidia",
+    "nvidia_branch": 580,
+    "nvidia_repository_url": "http://127.0.0.1:8088",
+    "nvidia_dcgm_exporter": True,
+}
 KEYRING = "/usr/share/keyrings/cuda-archive-keyring.gpg"
 
 
@@ -59,3 +64,18 @@ def test_its_source_names_the_key(host: Host) -> None:
 def test_the_same_again_changes_nothing(digest: str) -> None:
     run = converge(digest)
     assert run.returncode == 0 and changed(run.stdout) == 0, run.stdout
+
+
+def test_the_exporter_of_metrics_is_told_to_listen_on_loopback(host: Host, digest: str) -> None:
+    assert host.package("datacenter-gpu-manager-exporter").is_installed
+    settings = "/etc/default/llm-dcgm-exporter"
+    assert host.check_output("systemctl show nvidia-dcgm-exporter -p EnvironmentFiles --value") == f"{settings} (ignore_errors=no)"
+    assert "DCGM_EXPORTER_LISTEN=127.0.0.1:9400\n" in host.file(settings).content_string and digest
+
+
+def test_an_address_that_is_none_is_refused_before_anything_changes(host: Host, digest: str) -> None:
+    run = site(
+        "--limit", ONE, "--extra-vars", json.dumps({**INPUTS, "nvidia_keyring_sha256": digest, "nvidia_dcgm_exporter_address": ":9400"})
+    )
+    assert run.returncode != 0 and "such as 127.0.0.1:9400" in words(run), run.stdout
+    assert "127.0.0.1:9400" in host.file("/etc/default/llm-dcgm-exporter").content_string
