@@ -122,7 +122,7 @@ def distribution_packages(os: Mapping[str, Any], branch: int, flavour: str, with
 
 
 def owners(installed: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
-    """Return the driver's packages that are installed, by their source (``nvidia`` or ``distribution``), which their name and maintainer tell."""
+    """Return the driver's packages that are installed, by their source (``nvidia`` or ``distribution``), which name and maintainer tell."""
     found: dict[str, list[str]] = {"nvidia": [], "distribution": []}
     for name, package in sorted(installed.items()):
         if DRIVER.fullmatch(name) and not NOT_DRIVER.fullmatch(name):

@@ -52,7 +52,8 @@ def nvidia_plan(host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mappi
     Keys of the result: ``problems`` (list of sentences; empty if the plan can be carried out), ``action`` (``nothing``, ``install`` or
     ``libraries``), ``reason`` (a sentence), ``source``, ``branch``, ``flavour`` of the kernel module, lists of packages (``first``,
     ``kernel``, ``driver``, ``hold``, ``extras``), ``dnf_module``, ``versionlock``, ``built``, ``with_module``, ``nouveau``, ``reboot``,
-    ``services``, ``exporter`` (bool), ``fabric_manager`` (name of its package, or empty), ``repositories`` (list of dict), ``unattended``, ``verify``.
+    ``services``, ``exporter`` (bool), ``fabric_manager`` (name of its package, or empty), ``repositories`` (list of dict), ``unattended``,
+    ``verify``.
     """
     inputs = {**inputs, "branch": int(inputs["branch"]), "accepted_branches": [int(branch) for branch in inputs["accepted_branches"]]}
     wsl = host["os"].get("wsl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_exporter import address_problems
 
 
