@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.model_params import (
     vllm_model_params,
 )
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, vllm_instances
+from ansible_collections.onprem.llm.plugins.plugin_utils.placed_models import placed_models
 
 
 def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +51,7 @@ class FilterModule:
             "model_questions": as_filter(model_questions),
             "ollama_model_params": as_filter(ollama_model_params),
             "ollama_models_params": as_filter(ollama_models_params),
+            "placed_models": as_filter(placed_models),
             "vllm_instances": as_filter(vllm_instances),
             "vllm_model_params": as_filter(vllm_model_params),
         }

@@ -30,7 +30,9 @@ TRUE = ("true", "yes", "on", "1", "y", "t")
 
 def inputs_of(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the requirements are judged by, from the variables of one host."""
-    given = {name: variables.get(name, default) for name, default in DEFAULTS.items()}
+    placement = variables.get("llm_placement") or {}
+    planned = placement if isinstance(placement, Mapping) else {}
+    given = {name: variables.get(name, planned.get(name, default)) for name, default in DEFAULTS.items()}
     groups = list(variables.get("group_names", []))
     runs = [name for name in (*ENGINES, "gateway") if name in groups and variables.get(f"{name}_state", "present") == "present"]
     return {
@@ -39,6 +41,7 @@ def inputs_of(variables: Mapping[str, Any]) -> dict[str, Any]:
         # What is no number is refused by the role gateway, in words of its own.
         "gateway_port": int(given["gateway_port"]) if "gateway" in runs and str(given["gateway_port"]).isdigit() else 0,
         "models": variables.get("llm_models", []),
+        "placement": placement,
         "catalogue_extra": variables.get("llm_catalogue_extra"),
         "source": str(variables.get("llm_source", "open")),
         # The token itself stays where it is.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, vllm_instances
+from ansible_collections.onprem.llm.plugins.plugin_utils.placed_models import placed_models
 
 # ``note`` passes and is worth a word; ``unknown`` passes because nobody can tell.
 Status = Literal["passes", "note", "unknown", "refused"]
@@ -64,7 +65,8 @@ class Case:
         if not self.runs(engine):
             return []
         port = int(self.inputs["vllm_port"])
-        entries = vllm_instances(self.inputs["models"], port) if engine == "vllm" else checked_models(self.inputs["models"], engine)
+        models = placed_models(self.inputs["models"], self.inputs.get("placement"))
+        entries = vllm_instances(models, port) if engine == "vllm" else checked_models(models, engine)
         return [entry for entry in entries if entry["state"] == "present"]
 
     def disk(self, path: str) -> Mapping[str, Any] | None:

@@ -33,10 +33,11 @@ OWN: dict[str, Any] = {"name": "own", "source": "file:/srv/in/own.gguf"}
 def test_a_host_with_both_engines() -> None:
     plan = llm_plan([QWEN, LLAMA, {"name": "old", "state": "absent"}], HOST, {"name": "gpu1"})
     assert (plan["problems"], plan["unknown"]) == ([], [])
-    qwen, llama, old = plan["variables"].pop("llm_models")
-    assert (qwen, old) == (QWEN, {"name": "old", "state": "absent"})
-    assert plan["variables"] == {"ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
-    assert llama["gpus"] == ["GPU-1"] and llama["options"].keys() == {"max_num_seqs", "gpu_memory_utilization"}
+    placement = plan["variables"]["llm_placement"]
+    models = placement.pop("models")
+    assert placement == {"ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
+    assert models.keys() == {"llama"} and (models["llama"]["source"], models["llama"]["gpus"]) == (f"{LLAMA['source']}@main", ["GPU-1"])
+    assert models["llama"]["options"].keys() == {"max_num_seqs", "gpu_memory_utilization"}
     text = "\n".join(plan["table"])
     # The file of Ollama's library, to the byte; 8.03 billion values of 16 bits; 2 x 32 layers x 8 heads x 128 x 2 bytes for each token.
     assert "qwen   ollama  q4_k_m" in text and "4.4 GiB" in text
@@ -77,7 +78,7 @@ def test_what_does_not_fit_is_one_sentence() -> None:
 def test_ollama_has_one_number_of_users_for_all() -> None:
     models = [QWEN, {"name": "small", "source": "ollama:qwen2.5:0.5b", "context": 32768, "users": 16}]
     plan = llm_plan(models, HOST)
-    assert plan["variables"]["ollama_num_parallel"] == 16
+    assert plan["variables"]["llm_placement"]["ollama_num_parallel"] == 16
     assert any("4096 x 16" in line for line in plan["table"]) and any("32768 x 16" in line for line in plan["table"])
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -60,6 +62,14 @@ def test_the_plan_reads_the_model_and_changes_nothing() -> None:
     assert (done.returncode, changed(done.stdout)) == (0, 0), done.stdout
     # What the GGUF on the host says of itself: 30 layers with 3 KV heads of 64 values, 2 bytes each.
     assert f"{MODEL}  ollama" in done.stdout and "30 layers x 768 B x" in done.stdout.replace("\n", " ")
+
+
+def test_the_roles_heed_a_plan(host: Host, tmp_path: Path) -> None:
+    done = playbook("playbooks/plan.yml", "-e", f"llm_plan_dir={tmp_path}")
+    written = tmp_path / host.backend.get_hostname() / "llm_plan.yml"
+    assert done.returncode == 0 and written.exists(), done.stdout
+    run = playbook("--check", "--diff", "site.yml", "--tags", "ollama_configure", "-e", f"@{written}")
+    assert run.returncode == 0 and re.search(r'\+OLLAMA_MAX_LOADED_MODELS="?1', run.stdout), run.stdout
 
 
 def test_a_plan_that_does_not_fit_says_what_would_help() -> None:

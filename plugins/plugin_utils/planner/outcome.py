@@ -20,10 +20,15 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool impor
 SMALLEST_CONTEXT = 1024
 
 
-def variables(placement: Placement, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the roles are told: ``llm_models`` with the options of vLLM, and Ollama's settings. What a person has set stays."""
+def variables(placement: Placement, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the roles are told (dict): ``llm_placement`` with the parts of vLLM's ``models`` by name, and settings of the engines.
+
+    ``entries`` are the checked entries of the host. Those that could not be judged are named too, so that a later run sees that they were
+    there when the plan was made.
+    """
     by_name = {one.demand.name: one for one in placement.places}
-    told: dict[str, Any] = {"llm_models": [_entry(placement, entry, by_name.get(str(entry.get("name")))) for entry in models]}
+    parts = {entry["name"]: _part(placement, entry, by_name.get(entry["name"])) for entry in entries if entry["engine"] == "vllm"}
+    told: dict[str, Any] = {"models": parts}
     loaded = [one for one in placement.places if one.demand.engine == "ollama" and one.fits]
     if loaded:
         told["ollama_num_parallel"] = max(one.demand.users for one in loaded)
@@ -31,7 +36,7 @@ def variables(placement: Placement, models: Sequence[Mapping[str, Any]]) -> dict
     pools = [_kv_gib(one.needs) for one in placement.places if one.demand.engine == "vllm" and one.needs and not one.gpus]
     if pools:
         told["vllm_cpu_kvcache_gib"] = max(pools)
-    return told
+    return {"llm_placement": told}
 
 
 def _kv_gib(needs: Needs) -> int:
@@ -39,17 +44,16 @@ def _kv_gib(needs: Needs) -> int:
     return max(1, -(-sum(term.bytes for term in needs.ram_terms if term.name == "KV cache") // GIB))
 
 
-def _entry(placement: Placement, entry: Mapping[str, Any], one: Place | None) -> dict[str, Any]:
-    changed = dict(entry)
-    if one is None or not one.fits or one.demand.engine != "vllm":
-        return changed
-    changed.setdefault("context", one.demand.context)
-    options: dict[str, Any] = {"max_num_seqs": one.demand.users} if entry.get("users") else {}
+def _part(placement: Placement, entry: Mapping[str, Any], one: Place | None) -> dict[str, Any]:
+    part: dict[str, Any] = {"source": entry["source"]}
+    if one is None or not one.fits:
+        return part
+    part |= {"context": one.demand.context}
+    options = {"max_num_seqs": one.demand.users} if entry["users"] else {}
     if one.gpus:
         options |= gpu_options(placement, one)
-        changed.setdefault("gpus", [gpu.key for gpu in one.gpus])
-    changed["options"] = {**options, **{key.replace("-", "_"): value for key, value in dict(entry.get("options") or {}).items()}}
-    return changed
+        part["gpus"] = [gpu.key for gpu in one.gpus]
+    return {**part, "options": options}
 
 
 def gpu_options(placement: Placement, one: Place) -> dict[str, Any]:

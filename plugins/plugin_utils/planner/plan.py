@@ -111,7 +111,7 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
         "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
         "problems": list(problems(placement)),
         "unknown": unknown,
-        "variables": variables(placement, models),
+        "variables": variables(placement, entries),
     }
 
 
