@@ -61,19 +61,20 @@ def _questions(inputs: Mapping[str, Any]) -> dict[str, list[Any]]:
 def preflight_verdicts(
     variables: Mapping[str, Mapping[str, Any]], left_to_roles: Sequence[str] = (), expected: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the verdicts on all hosts (dict): ``passes`` (bool), ``problems`` (list of sentences), ``lines`` (by host, to be read).
+    """Return the verdicts on all hosts (dict): ``passes`` (bool), ``problems`` (list of sentences), ``lines`` (list, to be read).
 
     ``variables`` are those of each host; among them ``__preflight_host`` is what ``host_info`` returned, also where it failed, and
     ``__preflight_shell`` what the shell said then. What is wrong with several hosts is said once, with their names in front. A host of
     ``expected`` that is not among them does not pass. Requirements in ``left_to_roles`` are not judged.
     """
     hosts: dict[str, list[str]] = {}
-    lines = {}
+    lines: list[str] = []
     for name in expected:
         if name not in variables:
             hosts.setdefault("No verdict, because a task before failed: see what it said.", []).append(name)
     for name, its in variables.items():
-        problems, lines[name] = verdict(case_of(its), left_to_roles)
+        problems, said = verdict(case_of(its), left_to_roles)
+        lines += [f"{name}:", *(f"  {line}" for line in said)]
         for problem in problems:
             hosts.setdefault(problem, []).append(name)
     return {"passes": not hosts, "problems": [f"{', '.join(names)}: {problem}" for problem, names in hosts.items()], "lines": lines}

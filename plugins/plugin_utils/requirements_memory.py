@@ -15,7 +15,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of, settings_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, gib, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, note, passes, refused, unknown
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_shares import is_decided
 
@@ -78,8 +79,8 @@ def _fitting(one: Place, decides: bool) -> Finding:
             f"{one.demand.said} fits over {len(one.gpus)} GPUs only: set {told} in its options, or let playbooks/plan.yml write them."
         )
     needs = one.needs
-    parts = [f"{gib(needs.gpu_bytes)} on each GPU"] if needs and one.gpus else []
-    parts += [f"{gib(needs.ram_bytes)} of RAM"] if needs else []
+    parts = [f"{human(needs.gpu_bytes)} on each GPU"] if needs and one.gpus else []
+    parts += [f"{human(needs.ram_bytes)} of RAM"] if needs else []
     text = f"{one.demand.said} goes on {where(one)} and takes {' and '.join(parts)}."
     if one.gpu_layers is not None:
         return note(f"{text} What the GPUs have no room for is computed on the processor, which is slow.")

@@ -11,7 +11,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of, disk_bytes, place_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, passes, refused
 
 # Networks in which models come from the Hub itself; a mirror was filled by somebody who had the token.
@@ -69,11 +69,11 @@ def disk(case: Case) -> Iterator[Finding]:
         total, names, left = sum(size for _name, size in models), ", ".join(name for name, _size in models), free[mount]
         if total > left:
             yield refused(
-                f"The models to be fetched ({names}) need {gib(total)} on {mount}, but {gib(left)} are free there: make room for "
-                f"{gib(total - left)} more, or set base_data_dir to a directory on another volume."
+                f"The models to be fetched ({names}) need {human(total)} on {mount}, but {human(left)} are free there: make room for "
+                f"{human(total - left)} more, or set base_data_dir to a directory on another volume."
             )
         else:
-            yield passes(f"The models to be fetched ({names}) need {gib(total)} on {mount}, which has {gib(left)} free.")
+            yield passes(f"The models to be fetched ({names}) need {human(total)} on {mount}, which has {human(left)} free.")
 
 
 def _is_there(case: Case, entry: Mapping[str, Any]) -> bool:

@@ -96,27 +96,24 @@ def test_models_of_ollama_that_are_in_memory_together() -> None:
 def test_variables_for_the_roles() -> None:
     demands = [vllm("a"), vllm("b", users=4), ollama("o", users=3)]
     models: list[dict[str, Any]] = [
-        {"name": "a", "engine": "vllm", "source": "hf:org/a", "users": 2},
-        {
-            "name": "b",
-            "engine": "vllm",
-            "source": "hf:org/b",
-            "context": 8192,
-            "options": {"gpu-memory-utilization": 0.5, "max_num_seqs": 9},
-        },
-        {"name": "o", "source": "ollama:o:1"},
-        {"name": "gone", "state": "absent"},
+        {"name": "a", "engine": "vllm", "source": "hf:org/a@main", "users": 2},
+        {"name": "b", "engine": "vllm", "source": "hf:org/b@main", "users": None},
+        {"name": "o", "engine": "ollama", "source": "ollama:o:1", "users": 3},
     ]
-    told = variables(place(room(80), demands), models)
-    first, second, third, last = told.pop("llm_models")
-    assert told == {"ollama_num_parallel": 3, "ollama_max_loaded_models": 1}
-    assert (first["context"], first["gpus"], third, last) == (8192, ["GPU-0"], models[2], models[3])
+
+    def told(where: Room, wanted: list[Demand]) -> dict[str, Any]:
+        found: dict[str, Any] = variables(place(where, wanted), models[: len(wanted)])["llm_placement"]
+        return found
+
+    both = told(room(80), demands)
+    first, second = both.pop("models").values()
+    assert both == {"ollama_num_parallel": 3, "ollama_max_loaded_models": 1}
+    assert (first["source"], first["context"], first["gpus"]) == ("hf:org/a@main", 8192, ["GPU-0"])
     assert 0.2 < first["options"].pop("gpu_memory_utilization") < 0.35 and first["options"] == {"max_num_seqs": 2}
-    assert second["options"] == {"gpu_memory_utilization": 0.5, "max_num_seqs": 9}, "what a person has set stays"
-    assert variables(place(room(ram=64), [vllm("a", context=24576)]), models[:1])["vllm_cpu_kvcache_gib"] == 6
-    (alone,) = variables(place(room(24), [vllm("a")]), models[:1])["llm_models"]
-    assert alone["options"]["gpu_memory_utilization"] == 0.92
-    (spread,) = variables(place(room(48, 48, 48, 48, nvlink=True), [vllm("a", LLAMA_70B)]), models[:1])["llm_models"]
+    assert second["options"].keys() == {"gpu_memory_utilization"}, "nobody has asked for users"
+    assert told(room(ram=64), [vllm("a", context=24576)])["vllm_cpu_kvcache_gib"] == 6
+    assert told(room(24), [vllm("a")])["models"]["a"]["options"]["gpu_memory_utilization"] == 0.92
+    spread = told(room(48, 48, 48, 48, nvlink=True), [vllm("a", LLAMA_70B)])["models"]["a"]
     assert spread["options"]["tensor_parallel_size"] == 4 and len(spread["gpus"]) == 4
 
 

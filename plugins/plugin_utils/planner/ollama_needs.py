@@ -9,7 +9,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner import overhead
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.kv_cache import layer_token_bytes, llama_kv_bytes
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import MIXES
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import Needs, Term, Wish, gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import Needs, Term, Wish, human
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import GgufSize, gguf_size
 
 LLAMA_QUANT = "llama.cpp src/llama-quant.cpp"
@@ -39,9 +39,9 @@ def _weights(wish: Wish, size: GgufSize, file: int, source: str) -> Term:
     whole = embedding + size.output + size.vision
     in_layers = max(0, file - size.header - size.embedding - size.output - size.vision)
     share = -(-wish.arch.layers // wish.gpus)
-    parts = f"{share} of {wish.arch.layers} layers of {gib(in_layers)} + output {gib(embedding + size.output)}"
+    parts = f"{share} of {wish.arch.layers} layers of {human(in_layers)} + output {human(embedding + size.output)}"
     if size.vision:
-        parts += f" + vision tower {gib(size.vision)}"
+        parts += f" + vision tower {human(size.vision)}"
     return Term("weights", in_layers * share // wish.arch.layers + whole, parts, source)
 
 

@@ -12,8 +12,8 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, Placement, place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, gib
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB, human
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import DEFAULT_UTILISATION, HIGHEST_UTILISATION, utilisation_for
 
 # Contexts that are tried where a model does not fit with the one that was asked for: powers of two, as people write them.
@@ -92,13 +92,13 @@ def _problem(placement: Placement, demand: Demand) -> str:
     if gpus:
         largest = int(max(gpu.total for gpu in room.gpus) * HIGHEST_UTILISATION)
         count = shape[0] * shape[1]
-        said = f"{demand.said} needs {gib(needs.gpu_bytes)} on " + ("one GPU" if count == 1 else f"each of {count} GPUs")
-        said += f" and {gib(needs.ram_bytes)} of RAM, but {room.host} has {_gpus(room)} and {gib(room.ram)} of RAM for models"
+        said = f"{demand.said} needs {human(needs.gpu_bytes)} on " + ("one GPU" if count == 1 else f"each of {count} GPUs")
+        said += f" and {human(needs.ram_bytes)} of RAM, but {room.host} has {_gpus(room)} and {human(room.ram)} of RAM for models"
         short = needs.gpu_bytes - largest
-        said += f": {gib(short)} too little" if short > 0 else ""
+        said += f": {human(short)} too little" if short > 0 else ""
     else:
-        said = f"{demand.said} needs {gib(needs.ram_bytes)} of RAM, but {room.host} has {gib(room.ram)} for models"
-        said += f": {gib(needs.ram_bytes - room.ram)} too little"
+        said = f"{demand.said} needs {human(needs.ram_bytes)} of RAM, but {room.host} has {human(room.ram)} for models"
+        said += f": {human(needs.ram_bytes - room.ram)} too little"
     return f"{said}. {_remedy(room, demand)}"
 
 
@@ -130,13 +130,14 @@ def _gpus(room: Room) -> str:
     kinds: dict[tuple[str, int], int] = {}
     for gpu in room.gpus:
         kinds[gpu.name, gpu.total] = kinds.get((gpu.name, gpu.total), 0) + 1
-    return ", ".join(f"{count} x {name} with {gib(total)}" for (name, total), count in kinds.items()) or "no GPU"
+    return ", ".join(f"{count} x {name} with {human(total)}" for (name, total), count in kinds.items()) or "no GPU"
 
 
 def table(placement: Placement) -> list[str]:
     """Return the lines of a table: what each model takes and where, and by which formula each number came about."""
     room = placement.room
-    lines = [f"{room.host}: {_gpus(room)}; {gib(room.ram)} of RAM for models" + (f"; {gib(room.disk)} of disk free" if room.disk else "")]
+    disk = f"; {human(room.disk)} of disk free" if room.disk else ""
+    lines = [f"{room.host}: {_gpus(room)}; {human(room.ram)} of RAM for models{disk}"]
     rows: list[tuple[str, ...]] = [("model", "engine", "quantisation", "context x users", "where", "per GPU", "RAM", "disk")]
     rows += [_row(one) for one in placement.places]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -146,7 +147,7 @@ def table(placement: Placement) -> list[str]:
             continue
         lines.append(f"  {one.demand.name}:")
         for kind, terms in (("GPU", one.needs.gpu_terms), ("RAM", one.needs.ram_terms), ("disk", one.needs.disk_terms)):
-            lines += [f"    {kind:4} {gib(term.bytes):>10}  {term.name} = {term.formula} [{term.source}]" for term in terms]
+            lines += [f"    {kind:4} {human(term.bytes):>10}  {term.name} = {term.formula} [{term.source}]" for term in terms]
     loaded = [one for one in placement.places if one.demand.engine == "ollama" and one.fits]
     if len(loaded) > placement.together:
         lines.append(f"  Ollama keeps {placement.together} of its {len(loaded)} models in memory; another is loaded when it is asked for.")
@@ -158,7 +159,7 @@ def _row(one: Place) -> tuple[str, ...]:
     head = (demand.name, demand.engine, demand.quantisation, f"{demand.context} x {demand.users}", where(one))
     if needs is None:
         return (*head, "-", "-", "-")
-    return (*head, gib(needs.gpu_bytes) if one.gpus else "-", gib(needs.ram_bytes), gib(needs.disk_bytes))
+    return (*head, human(needs.gpu_bytes) if one.gpus else "-", human(needs.ram_bytes), human(needs.disk_bytes))
 
 
 def where(one: Place) -> str:
@@ -180,6 +181,6 @@ def _notes(placement: Placement) -> Iterator[str]:
     disk = sum(one.needs.disk_bytes for one in placement.places if one.needs)
     if placement.room.disk is not None and disk > placement.room.disk:
         yield (
-            f"The models take {gib(disk)} of disk, {gib(disk - placement.room.disk)} more than is free: "
+            f"The models take {human(disk)} of disk, {human(disk - placement.room.disk)} more than is free: "
             "make room, unless they are there already."
         )

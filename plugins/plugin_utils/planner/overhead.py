@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
-
-MIB = 1 << 20
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB, MIB
 
 # Ollama keeps so much of each GPU for the CUDA context of its process (ollama discover/gpu.go, cudaMinimumMemory).
 CUDA_CONTEXT = 457 * MIB

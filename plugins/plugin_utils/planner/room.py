@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB, human
 
 # The distribution, its services and the page cache that a model is read through. An estimate.
 RESERVED_RAM = 2 * GIB
@@ -66,7 +66,7 @@ def room_of(host: str, facts: Mapping[str, Any], data_dir: str = "") -> Room:
         else:
             gpus.append(_gpu(number, gpu))
     notes += [
-        f"{gib(gpu.total - (gpu.free or 0))} of GPU {gpu.index} are in use now; the plan counts on all of it."
+        f"{human(gpu.total - (gpu.free or 0))} of GPU {gpu.index} are in use now; the plan counts on all of it."
         for gpu in gpus
         if gpu.is_busy
     ]
@@ -84,8 +84,3 @@ def _gpu(number: int, gpu: Mapping[str, Any]) -> Gpu:
     index = number if gpu.get("index") is None else int(gpu["index"])
     capability = tuple(int(part) for part in str(gpu.get("compute_capability") or "").split(".") if part.isdigit())
     return Gpu(index, gpu["name"], int(gpu["memory_total"]), gpu.get("uuid") or "", gpu.get("memory_free"), capability)
-
-
-def gib(size: float) -> str:
-    """Return a size in bytes as people read it."""
-    return f"{size / GIB:.1f} GiB"

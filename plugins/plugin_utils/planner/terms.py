@@ -11,7 +11,7 @@ from typing import Literal
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 
 Device = Literal["gpu", "cpu"]
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,6 @@ class Wish:
         return self.tensor_parallel * self.pipeline_parallel
 
 
-def gib(size: float) -> str:
-    """Return a number of bytes as text for a formula."""
-    return f"{size / GIB:.2f} GiB"
+def human(size: float) -> str:
+    """Return a size in bytes as people read it: MiB below one GiB, else GiB with one decimal."""
+    return f"{size / MIB:.0f} MiB" if abs(size) < GIB else f"{size / GIB:.1f} GiB"

@@ -9,7 +9,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner import overhead
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.kv_cache import layer_token_bytes, vllm_kv_bytes
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.quantisation import FORMATS
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import Needs, Term, Wish, gib
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import Needs, Term, Wish, human
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import hub_size
 
 CHECKPOINT = "the checkpoint's tensors, see quantisation.py for the bytes of a value"
@@ -31,7 +31,7 @@ def vllm_needs(wish: Wish) -> Needs:
         "processes", overhead.VLLM_PROCESS, "3 GB for Python, libraries and workers", "the role vllm (vllm_plan.py SERVICE_BYTES)"
     )
     if wish.device == "cpu":
-        weights = Term("weights", whole, f"{gib(whole)} in {wish.quantisation}", source)
+        weights = Term("weights", whole, f"{human(whole)} in {wish.quantisation}", source)
         return Needs((), (weights, _kv(wish), _activations(wish), process), (disk,))
     gpu = (_weights(wish, whole, source), _kv(wish), _activations(wish), *_fixed())
     return Needs(gpu, (process,), (disk,))
@@ -44,7 +44,8 @@ def _weights(wish: Wish, whole: int, source: str) -> Term:
     # With pipeline parallelism the first GPU has the embedding, the last one the output, which may be the same matrix.
     ends = max(size.embedding, size.output) if wish.pipeline_parallel > 1 else size.embedding + size.output
     part = (in_layers * share // wish.arch.layers + ends) // wish.tensor_parallel + size.vision
-    text = f"({share} of {wish.arch.layers} layers of {gib(in_layers)} + embedding and output {gib(ends)}) / {wish.tensor_parallel} GPUs"
+    layers = f"{share} of {wish.arch.layers} layers of {human(in_layers)}"
+    text = f"({layers} + embedding and output {human(ends)}) / {wish.tensor_parallel} GPUs"
     return Term("weights", part, text, source)
 
 

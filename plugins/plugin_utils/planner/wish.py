@@ -22,7 +22,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.instances import Instance, instances, table
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import where
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, gib, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
 
 CONTEXT, USERS, CHOICES = 8192, 1, 5
 MOST_CHOICES = 50
@@ -126,9 +127,9 @@ class Choice:
         yield f"{entry.parameters / 1e9:.1f} billion parameters in {demand.quantisation} ({self.bits} bits each)"
         if needs and self.place.gpus:
             spare = min(gpu.total for gpu in self.place.gpus) - needs.gpu_bytes
-            yield f"{gib(needs.gpu_bytes)} on each of {len(self.place.gpus)} GPU, {gib(spare)} to spare for {demand.users} users"
+            yield f"{human(needs.gpu_bytes)} on each of {len(self.place.gpus)} GPU, {human(spare)} to spare for {demand.users} users"
         elif needs:
-            yield f"{gib(needs.ram_bytes)} of RAM, {gib(self.room.ram - needs.ram_bytes)} to spare; on the CPU answers are slow"
+            yield f"{human(needs.ram_bytes)} of RAM, {human(self.room.ram - needs.ram_bytes)} to spare; on the CPU answers are slow"
         yield f"tasks {', '.join(entry.tasks)} ({entry.tasks_source or 'no source'})"
         languages = ", ".join(entry.languages) or "not written down"
         yield f"languages {languages}" + (f", {entry.languages_note}" if entry.languages_note else "")
