@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import errno
 import http.client
-import io
 import json
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.endpoint_connection import Deadline, TimedSocket, connected, tls_context
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import EndpointError, Target
 
 LARGEST_REPLY = 4 << 20
@@ -31,58 +30,6 @@ UNREACHABLE = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN,
 
 # OpenSSL's verification results (x509_vfy.h): signature or issuer unknown, out of date, another name.
 UNKNOWN_ISSUER, OUT_OF_DATE, OTHER_NAME = {2, 7, 18, 19, 20, 21}, {9, 10}, {62, 64}
-
-
-class Deadline:
-    """The end of an attempt: every wait gets what is left, so that drops of data cannot stretch it."""
-
-    def __init__(self, seconds: float) -> None:
-        """Start now."""
-        self.seconds = seconds
-        self.started = time.monotonic()
-
-    @property
-    def passed(self) -> float:
-        """Return the seconds since the start."""
-        return time.monotonic() - self.started
-
-    @property
-    def left(self) -> float:
-        """Return the seconds to the end; raises like a socket when there are none."""
-        left = self.seconds - self.passed
-        if left <= 0:
-            raise socket.timeout("timed out")
-        return left
-
-
-class _Reader(io.RawIOBase):
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self.sock, self.deadline = sock, deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        self.sock.settimeout(self.deadline.left)
-        return self.sock.recv_into(buffer)
-
-
-@dataclass(frozen=True)
-class _TimedSocket:
-    """What http.client needs of a socket. Whoever opened the socket closes it."""
-
-    sock: socket.socket
-    deadline: Deadline
-
-    def sendall(self, data: bytes) -> None:
-        self.sock.settimeout(self.deadline.left)
-        self.sock.sendall(data)
-
-    def makefile(self, *_args: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self.sock, self.deadline))
-
-    def close(self) -> None:
-        pass
 
 
 class Reply:
@@ -165,7 +112,7 @@ def post(target: Target, path: str, body: dict[str, Any], timeout: float) -> Ite
     """
     url = target.url(path)
     deadline = Deadline(timeout)
-    context = _tls_context(target) if target.secure else None
+    context = tls_context(target) if target.secure else None
     headers = {"Host": target.authority, "Content-Type": "application/json", "Connection": "close", "User-Agent": "onprem.llm"}
     if target.key:
         headers["Authorization"] = f"Bearer {target.key}"
@@ -173,13 +120,13 @@ def post(target: Target, path: str, body: dict[str, Any], timeout: float) -> Ite
     try:
         connecting = Deadline(min(timeout, CONNECT_S))
         with _explained(target, url, f"there was no connection within {connecting.seconds:g} s"):
-            sock = _connected(target.host, target.port, connecting)
+            sock = connected(target.host, target.port, connecting)
         with _explained(target, url, f"nothing came within {deadline.seconds:g} s"):
             if context:
                 sock.settimeout(deadline.left)
                 sock = context.wrap_socket(sock, server_hostname=target.host)
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = _TimedSocket(sock, deadline)
+            connection.sock = TimedSocket(sock, deadline)
             connection.request("POST", target.prefix + path, json.dumps(body), headers)
             response = connection.getresponse()
         if response.status == 400 and not target.secure and _speaks_tls(target):
@@ -188,37 +135,6 @@ def post(target: Target, path: str, body: dict[str, Any], timeout: float) -> Ite
     finally:
         if sock:
             sock.close()
-
-
-def _connected(host: str, port: int, deadline: Deadline) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for position, (family, kind, protocol, _name, address) in enumerate(found, start=1):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(deadline.left / (len(found) - position + 1))
-            sock.connect(address)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError:
-            sock.close()
-            if position == len(found):
-                raise
-        else:
-            return sock
-    raise OSError(errno.EHOSTUNREACH, "the name has no address")
-
-
-def _tls_context(target: Target) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=target.ca_path or None, cadata=target.ca_content or None)
-    except (OSError, ValueError) as exc:
-        what = target.ca_path or "ca_content"
-        reason = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else "it holds no certificate"
-        advice = "give the PEM file of the certificate authority on the host that runs this task"
-        raise EndpointError("ca_unusable", what, "certificates in PEM", f"it cannot be used: {reason}", advice) from None
-    if not target.validate_certs:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 @contextmanager
@@ -260,11 +176,11 @@ def _bad_certificate(target: Target, url: str, exc: ssl.SSLCertVerificationError
 
 def _names_in_certificate(target: Target) -> str:
     """Ask for the certificate once more, trusted as before but for any name, and return its names."""
-    context = _tls_context(target)
+    context = tls_context(target)
     context.check_hostname = False
     with (
         suppress(OSError, ValueError),
-        _connected(target.host, target.port, Deadline(PROBE_S)) as sock,
+        connected(target.host, target.port, Deadline(PROBE_S)) as sock,
         context.wrap_socket(sock, server_hostname=target.host) as secured,
     ):
         names = (secured.getpeercert() or {}).get("subjectAltName", ())
@@ -302,7 +218,7 @@ def _speaks_tls(target: Target) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with _connected(target.host, target.port, Deadline(PROBE_S)) as sock, context.wrap_socket(sock, server_hostname=target.host):
+        with connected(target.host, target.port, Deadline(PROBE_S)) as sock, context.wrap_socket(sock, server_hostname=target.host):
             return True
     except (OSError, ValueError):
         return False
@@ -311,8 +227,8 @@ def _speaks_tls(target: Target) -> bool:
 def _speaks_plain_http(target: Target) -> bool:
     deadline = Deadline(PROBE_S)
     try:
-        with _connected(target.host, target.port, deadline) as sock:
-            _TimedSocket(sock, deadline).sendall(f"HEAD / HTTP/1.0\r\nHost: {target.authority}\r\n\r\n".encode())
+        with connected(target.host, target.port, deadline) as sock:
+            TimedSocket(sock, deadline).sendall(f"HEAD / HTTP/1.0\r\nHost: {target.authority}\r\n\r\n".encode())
             return sock.recv(5) == b"HTTP/"
     except OSError:
         return False

@@ -152,3 +152,14 @@ def _rpm_headers(name: str, kernel: str) -> Iterator[str]:
 
 def _without_machine(kernel: str) -> str:
     return re.sub(r"\.(?:x86_64|aarch64)$", "", kernel)
+
+
+def source_in_words(source: str) -> str:
+    """Return in words where the packages of a source (``nvidia`` or ``distribution``) come from."""
+    return "NVIDIA's repository" if source == "nvidia" else "the distribution"
+
+
+def branch_of(version: str) -> int:
+    """Return the branch of a driver's version, or 0 where there is none."""
+    head, _dot, _rest = str(version).partition(".")
+    return int(head) if head.isdigit() else 0

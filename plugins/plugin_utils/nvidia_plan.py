@@ -1,23 +1,25 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role ``nvidia`` will do on a host, and what it refuses: decided before anything changes."""
+"""What the role ``nvidia`` will do on a host, decided before anything changes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils import nvidia_exporter
-from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_gpus import GENERATIONS, generations, module_flavour
+from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_gpus import generations, module_flavour
 from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_packages import (
-    DEBIAN_BRANCHES,
     Packages,
+    branch_of,
     distribution_packages,
     family,
     nvidia_packages,
     owners,
+    source_in_words,
 )
+from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_problems import package_problems, reboot_problems, wish_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_repositories import repositories, repository_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_gpu_problems
 
@@ -62,7 +64,7 @@ def nvidia_plan(host: Mapping[str, Any], inputs: Mapping[str, Any], probe: Mappi
     driver = (host.get("nvidia") or {}) if (host.get("nvidia") or {}).get("working") else {}
     found = [inputs["image_for"]] if inputs["image_for"] and not driver else generations(host)
     base = {**NOTHING, "branch": inputs["branch"], "source": inputs["source"], "unattended": UNATTENDED, "verify": bool(driver)}
-    if driver and _major(driver["driver"]) in {*inputs["accepted_branches"], inputs["branch"]}:
+    if driver and branch_of(driver["driver"]) in {*inputs["accepted_branches"], inputs["branch"]}:
         plan = {**base, "action": "nothing", "problems": [], "reason": f"Driver {driver['driver']} works and is left alone."}
     elif not found:
         plan = {**base, "action": "nothing", "problems": [], "reason": "The host has no NVIDIA GPU, so it needs no driver."}
@@ -79,28 +81,23 @@ def _install_plan(
     with_module = not os.get("container")
     flavour, problem = module_flavour(filter(None, found), branch, os["architecture"], inputs["module"])
     problems = [problem] if problem else []
-    problems += [
-        *_gpu_problems(found, inputs),
-        *_driver_problems(host, inputs),
-        *_source_problems(os, inputs),
-        *_mix_problems(inputs, probe),
-    ]
+    problems += wish_problems(host, inputs, probe, found)
     packages = Packages()
     if not problems:
         make = nvidia_packages if inputs["source"] == "nvidia" else distribution_packages
         packages = make(os, branch, flavour, with_module)
-        problems += [*_kernel_problems(host, packages, probe), *_secure_boot_problems(host, inputs, packages, with_module)]
+        problems += package_problems(host, inputs, probe, packages, with_module)
     loaded = host.get("nvidia") or {}
     # A module that is loaded stays until the machine starts anew, be it nouveau or another version of NVIDIA's.
     reboot = with_module and bool(host.get("nouveau") or loaded.get("driver"))
     if not problems:
-        problems += _reboot_problems(reboot, host, inputs)
+        problems += reboot_problems(reboot, host, inputs)
     image = bool(inputs["image_for"])
     return {
         **base,
         "action": "install",
         "problems": problems,
-        "reason": f"Driver branch {branch} is installed from {_words(inputs['source'])}"
+        "reason": f"Driver branch {branch} is installed from {source_in_words(inputs['source'])}"
         + (f", with the {flavour} kernel module." if with_module else ", without a kernel module: the container has that of its machine."),
         "first": packages.first,
         "driver": packages.driver,
@@ -193,93 +190,6 @@ def _wsl_plan(wsl: int, inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> 
     }
 
 
-def _gpu_problems(found: list[str], inputs: Mapping[str, Any]) -> Iterator[str]:
-    if inputs["image_for"] and inputs["image_for"] not in GENERATIONS:
-        yield f"nvidia_image_for must be one of {', '.join(GENERATIONS)}, but it is {inputs['image_for']!r}: correct it."
-    elif "" in found and inputs["module"] == "auto":
-        yield (
-            "The generation of an NVIDIA GPU of this host is not known, or older than Maxwell, which driver 580 does not serve any more: "
-            "for a newer GPU set nvidia_module to open, or take the old one out."
-        )
-
-
-def _driver_problems(host: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
-    driver = (host.get("nvidia") or {}).get("driver")
-    if driver and _major(driver) > inputs["branch"]:
-        yield (
-            f"The host has driver {driver}, whose branch nvidia_accepted_branches does not list, and a role does not go back by itself: "
-            f"add {_major(driver)} there to keep it, or remove it and run this again."
-        )
-
-
-def _source_problems(os: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
-    name, version = family(os)
-    if inputs["source"] == "nvidia":
-        return
-    if name == "debian":
-        own = DEBIAN_BRANCHES.get(version)
-        if own is None:
-            yield f"Which driver branch Debian {version or 'testing'} has is not known to this role: use Debian 12 or 13."
-        elif own != inputs["branch"]:
-            yield (
-                f"Debian {version} has driver branch {own} only, but nvidia_branch is {inputs['branch']}: set nvidia_source to nvidia, or "
-                f"nvidia_branch to {own} (enough for Ollama; vLLM from PyPI needs 580)."
-            )
-    elif name != "ubuntu":
-        yield "nvidia_source is distribution, but only Debian and Ubuntu have a driver of their own: set it to nvidia."
-
-
-def _mix_problems(inputs: Mapping[str, Any], probe: Mapping[str, Any]) -> Iterator[str]:
-    owner = owners(probe["packages"])
-    other = "distribution" if inputs["source"] == "nvidia" else "nvidia"
-    if probe["runfile"]:
-        yield (
-            "A driver was installed by NVIDIA's .run file (there is /usr/bin/nvidia-uninstall), which packages would overwrite: run "
-            "nvidia-uninstall, or repair that driver; the role leaves alone one that works."
-        )
-    if owner[other]:
-        yield (
-            f"nvidia_source is {inputs['source']}, but the host has packages of {_words(other)} ({', '.join(owner[other][:4])}), and the "
-            f"two are never mixed: set nvidia_source to {other}, or remove them."
-        )
-
-
-def _kernel_problems(host: Mapping[str, Any], packages: Packages, probe: Mapping[str, Any]) -> Iterator[str]:
-    missing = [name for name in probe["missing"] if name in (*packages.kernel, *packages.driver)]
-    if missing and not (host.get("kernel_headers") and missing == packages.kernel):
-        yield (
-            f"The kernel that runs is {host['os']['kernel']}, and no package index of this host has {', '.join(missing)}, which its module "
-            "is built with: upgrade the kernel and start the host anew, or add the index that the kernel came from."
-        )
-
-
-def _secure_boot_problems(host: Mapping[str, Any], inputs: Mapping[str, Any], packages: Packages, with_module: bool) -> Iterator[str]:
-    if with_module and host.get("secure_boot") and packages.built and not inputs["secure_boot_enrolled"]:
-        way = (
-            "set nvidia_source to distribution, whose modules Ubuntu signs" if family(host["os"])[0] == "ubuntu" else "turn Secure Boot off"
-        )
-        yield (
-            "Secure Boot is on, and the kernel module would be built on the host and signed with its own key, which must be enrolled at "
-            f"the console: {way}; or enrol the key (mokutil --import) and set nvidia_secure_boot_enrolled to true."
-        )
-
-
-def _reboot_problems(reboot: bool, host: Mapping[str, Any], inputs: Mapping[str, Any]) -> Iterator[str]:
-    if not reboot or inputs["image_for"]:
-        return
-    loaded = "nouveau" if host.get("nouveau") else f"module {host['nvidia']['driver']}"
-    if not inputs["allow_reboot"]:
-        yield (
-            f"The kernel has loaded {loaded}, so the driver works only after the host was started anew: set nvidia_allow_reboot to true, "
-            "and the role does it."
-        )
-    elif inputs["local"]:
-        yield (
-            f"The kernel has loaded {loaded}, so the host must be started anew, but it is the machine that Ansible runs on: run the "
-            "playbook from another one."
-        )
-
-
 def _has_nvswitch(host: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
     if inputs["fabric_manager"] != "auto":
         return bool(inputs["fabric_manager"] == "always")
@@ -293,7 +203,7 @@ def _fabric_manager(host: Mapping[str, Any], source: str, branch: int, plan: Map
     if family(host["os"])[0] != "ubuntu":
         return ""
     driver = (host.get("nvidia") or {}).get("driver")
-    return f"nvidia-fabricmanager-{_major(driver) if driver and plan['action'] == 'nothing' else branch}"
+    return f"nvidia-fabricmanager-{branch_of(driver) if driver and plan['action'] == 'nothing' else branch}"
 
 
 def _version_package(os: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
@@ -301,12 +211,3 @@ def _version_package(os: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     if family(os)[0] != "ubuntu":
         return "nvidia-driver-cuda"
     return next((name for name in plan["driver"] if name.startswith(("libnvidia-compute", "nvidia-utils"))), "")
-
-
-def _words(source: str) -> str:
-    return "NVIDIA's repository" if source == "nvidia" else "the distribution"
-
-
-def _major(version: str) -> int:
-    head, _dot, _rest = str(version).partition(".")
-    return int(head) if head.isdigit() else 0
