@@ -1,32 +1,20 @@
-"""The tree of a mirror: what clients are told, what lies where, what changes in which order, and what goes."""
+"""The tree of a mirror: what lies where, what changes in which order, and what goes."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils import store_files
-from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release import (
-    Release,
-    large_files,
-    part_of,
-    release_of,
-    release_of_files,
-)
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release import Release, part_of
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree import PARTS, HubFolder, manifest_path
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree_plan import HubPlace, OllamaPlace, Plan, plan_hub, plan_ollama
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree_plan import HubPlace, OllamaPlace, plan_hub, plan_ollama
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_model_name
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef, OllamaRef
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.tests.unit.helpers.mirror_case import JSON_ONLY, MAIN, REPO, below, publish, release, withdraw
 from ansible_collections.onprem.llm.tests.unit.helpers.mirror_upstream import (
     FILES,
     FIRST,
@@ -39,94 +27,10 @@ from ansible_collections.onprem.llm.tests.unit.helpers.mirror_upstream import (
     sha256,
 )
 
-REPO = "org/name"
-ALL = Wanted()
-JSON_ONLY = Wanted(allow=("*.json",))
-MAIN = HubPlace(REPO, "main", "main")
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "mirror"))
-
-
-def release(commit: str = FIRST, wanted: Wanted = ALL, files: Mapping[str, bytes] = FILES) -> Release:
-    choice = {"allow": list(wanted.allow)} if wanted.allow else {}
-    return release_of(hub_manifest(HubRef(REPO), commit, files), REPO, wanted, choice)
-
-
-def publish(store: Store, place: HubPlace, found: Release, files: Mapping[str, bytes] = FILES, *more: Release) -> Plan:
-    for name in found.files:
-        keep(store, name, files[name])
-    plan = plan_hub(place, store, [found, *more], [sha256(files[name]) for name in found.files])
-    with store.locked():
-        plan.apply()
-    return plan
-
-
-def withdraw(store: Store, place: HubPlace) -> Plan:
-    plan = plan_hub(place, store, [])
-    with store.locked():
-        plan.apply()
-    return plan
-
-
-def below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()}
-
-
-def test_what_the_api_answers() -> None:
-    found = release()
-    info = json.loads(found.info())
-    assert (info["id"], info["sha"]) == (REPO, FIRST)
-    assert {entry["rfilename"] for entry in info["siblings"]} == set(FILES)
-    lists = {folder: tuple(json.loads(data) for data in pair) for folder, pair in found.lists().items()}
-    assert set(lists) == {"", "sub", "sub/deep"}
-    rec, flat = lists[""]
-    assert {entry["path"] for entry in rec} == {*FILES, "sub", "sub/deep"}
-    assert {entry["path"] for entry in flat} == {".gitattributes", "config.json", "model.safetensors", "empty.txt", "sub"}
-    assert [entry["path"] for entry in lists["sub"][1]] == ["sub/deep"]
-    assert [entry["path"] for entry in lists["sub"][0]] == ["sub/deep", "sub/deep/notes+1 x.txt"]
-    assert {entry["path"]: entry["oid"] for entry in rec}["sub"] == "c" * 40
-    weights = next(entry for entry in rec if entry["path"] == "model.safetensors")
-    assert weights["lfs"]["oid"] == sha256(FILES["model.safetensors"])
-    assert "xetHash" not in json.dumps(rec) and "lastCommit" not in json.dumps(rec)
-
-
-def test_another_list_is_another_commit() -> None:
-    whole, some, same = release(), release(wanted=JSON_ONLY), release(wanted=Wanted(allow=("conf*",)))
-    assert whole.commit == FIRST and not whole.is_filtered
-    assert some.is_filtered and re.fullmatch("[0-9a-f]{40}", some.commit) and some.commit != FIRST
-    assert some.commit == same.commit, "the same files of the same commit are the same list"
-    assert release(SECOND, JSON_ONLY).commit != some.commit
-    assert json.loads(some.info())["origin"] == {"commit": FIRST, "allow": ["*.json"]}
-    assert release(wanted=Wanted(ignore=("nothing",))).commit == FIRST, "a choice that leaves out nothing is none"
-
-
-def test_files_of_a_folder_are_a_repository() -> None:
-    blobs = [RemoteBlob("config.json", 2, sha256(b"{}")), RemoteBlob("model.safetensors", 7, sha256(b"weights"))]
-    found = release_of_files(REPO, blobs)
-    assert found.commit == release_of_files(REPO, blobs[::-1]).commit != release_of_files("org/other", blobs).commit
-    assert found.files == {"config.json": sha256(b"{}"), "model.safetensors": sha256(b"weights")}
-    assert not found.is_filtered
-
-
-@pytest.mark.parametrize("data", [b"", b"{", b"[1]", b'{"error": "x"}', b'[{"type": "file"}]'])
-def test_a_list_that_is_none(data: bytes) -> None:
-    manifest = replace(hub_manifest(HubRef(REPO), FIRST), data=data)
-    with pytest.raises(ModelError, match="is not what the Hub answers"):
-        release_of(manifest, REPO, ALL, {})
-
-
-@pytest.mark.parametrize("name", ["../up", "/etc/passwd", "a//b", "a/../b", "a\nb", "a\\b", ".git/config"])
-def test_a_listing_may_not_choose_where_we_write(name: str) -> None:
-    with pytest.raises(ModelError, match="names the file"):
-        release(files={name: b"x"})
-
-
-def test_files_that_clients_refuse_are_named() -> None:
-    assert large_files([RemoteBlob("small", 50_000_000_000)]) == []
-    assert "module hub_model" in large_files([RemoteBlob("large.gguf", 50_000_000_001)])[0]
 
 
 def test_a_published_repository(store: Store) -> None:
@@ -239,116 +143,6 @@ def test_a_choice_takes_nothing_from_the_whole(store: Store) -> None:
         assert folder.names == {FIRST: some.commit} and below(folder.part("resolve", FIRST)) == {"config.json"}
         withdraw(store, pin)
         assert not folder.exists
-
-
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        ("rm resolve/main", "let main be"),
-        ("rm info/main.json", "let main be"),
-        ("rm tree/main", "let main be"),
-        ("rm info/{c}.json", "info/{c}.json"),
-        ("rm tree/{c}/.rec.json", "tree/{c}"),
-        ("rm resolve/{c}/config.json", "resolve/{c}"),
-        ("touch resolve/{c}/config.json", "resolve/{c}"),
-        ("touch resolve/{c}/surplus", "resolve/{c}"),
-        ("touch tree/{c}/.flat.json", "tree/{c}"),
-        ("touch info/{c}.json", "info/{c}.json"),
-        ("link resolve/{c}/config.json", "resolve/{c}"),
-        ("link info/surplus.json", "forget surplus"),
-        ("touch resolve/{d}/x", "remove {d}"),
-    ],
-)
-def test_what_is_damaged_is_put_right(store: Store, damage: str, said: str) -> None:
-    publish(store, MAIN, release())
-    folder = HubFolder(str(store.root), REPO)
-    (what, _space, where), words = damage.partition(" "), said.format(c=FIRST, d=SECOND)
-    path = folder.path / where.format(c=FIRST, d=SECOND)
-    if what != "touch" or path.is_symlink():
-        path.unlink(missing_ok=True)
-    if what == "touch":
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"damaged")
-    elif what == "link":
-        path.symlink_to("/etc/passwd")
-    digests = [sha256(data) for data in FILES.values()]
-    plan = plan_hub(MAIN, store, [release()], digests)
-    assert [action for action in plan.actions if words in action], plan.actions
-    assert plan.before != plan.after
-    publish(store, MAIN, release())
-    assert not plan_hub(MAIN, store, [release()], digests).changed
-    assert folder.part("resolve", "main").joinpath("config.json").read_bytes() == FILES["config.json"]
-
-
-def test_a_tree_of_links_is_refused(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
-    (store.root / "hf").mkdir(parents=True)
-    (store.root / "hf" / "org").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ModelError, match="hf/org must be a folder"):
-        plan_hub(MAIN, store, [release()])
-
-
-class KilledError(Exception):
-    """The run ends here."""
-
-
-@pytest.mark.parametrize("moment", range(1, 30))
-def test_a_reader_never_sees_half_a_model(store: Store, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
-    """Whenever the run is killed: what a name leads to is whole, and the next run ends it."""
-    publish(store, MAIN, release())
-    newer = {**FILES, "model.safetensors": b"better" * 100, "more/new.json": b"{}"}
-    found = release(SECOND, files=newer)
-    for name in found.files:
-        keep(store, name, newer[name])
-    count = 0
-    original = store_files.sync_folder
-
-    def killed_here(path: Path) -> None:
-        nonlocal count
-        count += 1
-        if count == moment:
-            raise KilledError
-        original(path)
-
-    plan = plan_hub(MAIN, store, [found], [sha256(data) for data in newer.values()])
-    with monkeypatch.context() as patch, store.locked():
-        patch.setattr(f"{HubFolder.__module__}.sync_folder", killed_here)
-        for attribute in ("rename", "replace", "unlink"):
-            _count_calls(patch, attribute, killed_here)
-        try:
-            plan.apply()
-        except KilledError:
-            pass
-        else:
-            assert count < moment
-    check_readable(store, newer)
-    after = publish(store, MAIN, found, newer)
-    assert HubFolder(str(store.root), REPO).names == {"main": SECOND}
-    assert not HubFolder(str(store.root), REPO).leftovers and after.folder
-
-
-def _count_calls(patch: pytest.MonkeyPatch, attribute: str, killed_here: Any) -> None:
-    original = getattr(Path, attribute)
-
-    def counted(self: Path, *arguments: Any, **options: Any) -> Any:
-        if f"/hf/{REPO}" in str(self) or "/hf/.new" in str(self):
-            killed_here(self.parent)
-        return original(self, *arguments, **options)
-
-    patch.setattr(Path, attribute, counted)
-
-
-def check_readable(store: Store, newer: Mapping[str, bytes]) -> None:
-    """Read as a client does: ask what main is, read the list, read each file."""
-    folder = HubFolder(str(store.root), REPO)
-    commit = json.loads(folder.part("info", "main").read_bytes())["sha"]
-    files = FILES if commit == FIRST else newer
-    listed = json.loads((folder.part("tree", commit) / ".rec.json").read_bytes())
-    assert {entry["path"] for entry in listed if entry["type"] == "file"} == set(files)
-    for name, data in files.items():
-        assert (folder.part("resolve", commit) / name).read_bytes() == data
-    for name in ("config.json",):
-        assert (folder.part("resolve", "main") / name).read_bytes() == FILES[name]
 
 
 def test_a_manifest_of_ollama_is_kept_byte_for_byte(store: Store) -> None:
