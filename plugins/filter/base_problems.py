@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.base_inputs import base_problems
-from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import proxy_environment
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -17,4 +16,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"base_problems": base_problems, "proxy_environment": proxy_environment}
+        return {**late("base_inputs", "base_problems"), **late("proxies", "proxy_environment")}

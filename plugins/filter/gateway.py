@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.gateway import gateway_problems
-from ansible_collections.onprem.llm.plugins.plugin_utils.gateway_routes import gateway_routes, gateway_upstreams
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -18,7 +17,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "gateway_problems": gateway_problems,
-            "gateway_routes": gateway_routes,
-            "gateway_upstreams": gateway_upstreams,
+            **late("gateway", "gateway_problems"),
+            **late("gateway_routes", "gateway_routes", "gateway_upstreams"),
         }

@@ -9,9 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.filter.models import as_filter
-from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems
-from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import mirror_artefact_files, mirror_url, mirror_wheel_sources
-from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_left_out, mirror_publications, mirror_report
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -19,12 +17,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {
-            "mirror_artefact_files": as_filter(mirror_artefact_files),
-            "mirror_left_out": as_filter(mirror_left_out),
-            "mirror_problems": mirror_problems,
-            "mirror_publications": as_filter(mirror_publications),
-            "mirror_report": mirror_report,
-            "mirror_url": mirror_url,
-            "mirror_wheel_sources": as_filter(mirror_wheel_sources),
+        functions = {
+            **late("mirror", "mirror_problems"),
+            **late("mirror_packages", "mirror_artefact_files", "mirror_url", "mirror_wheel_sources"),
+            **late("mirror_plan", "mirror_left_out", "mirror_publications", "mirror_report"),
         }
+        return {name: as_filter(function) for name, function in functions.items()}

@@ -12,17 +12,7 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.model_params import (
-    download_plan,
-    each_name,
-    fetches,
-    model_questions,
-    ollama_model_params,
-    ollama_models_params,
-    vllm_model_params,
-)
-from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models, vllm_instances
-from ansible_collections.onprem.llm.plugins.plugin_utils.placed_models import placed_models
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 def as_filter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,15 +33,10 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {
-            "checked_models": as_filter(checked_models),
-            "download_plan": as_filter(download_plan),
-            "each_name": as_filter(each_name),
-            "fetches": as_filter(fetches),
-            "model_questions": as_filter(model_questions),
-            "ollama_model_params": as_filter(ollama_model_params),
-            "ollama_models_params": as_filter(ollama_models_params),
-            "placed_models": as_filter(placed_models),
-            "vllm_instances": as_filter(vllm_instances),
-            "vllm_model_params": as_filter(vllm_model_params),
+        functions = {
+            **late("models", "checked_models", "vllm_instances"),
+            **late("model_params", "download_plan", "each_name", "fetches", "model_questions"),
+            **late("model_params", "ollama_model_params", "ollama_models_params", "vllm_model_params"),
+            **late("placed_models", "placed_models"),
         }
+        return {name: as_filter(function) for name, function in functions.items()}

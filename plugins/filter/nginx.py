@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import nginx_host_problems, nginx_probe
-from ansible_collections.onprem.llm.plugins.plugin_utils.tls import tls_certificate_plan, tls_given_problems, tls_sans
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -18,9 +17,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {
-            "nginx_host_problems": nginx_host_problems,
-            "nginx_probe": nginx_probe,
-            "tls_certificate_plan": tls_certificate_plan,
-            "tls_given_problems": tls_given_problems,
-            "tls_sans": tls_sans,
+            **late("nginx_site", "nginx_host_problems", "nginx_probe"),
+            **late("tls", "tls_certificate_plan", "tls_given_problems", "tls_sans"),
         }

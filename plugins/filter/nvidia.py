@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.nvidia_plan import nvidia_plan
-from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_advice, wsl_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -17,4 +16,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"nvidia_plan": nvidia_plan, "wsl_problems": wsl_problems, "wsl_advice": wsl_advice}
+        return {**late("nvidia_plan", "nvidia_plan"), **late("wsl", "wsl_problems", "wsl_advice")}

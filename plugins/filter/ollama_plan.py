@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import ollama_plan, space_problems, systemd_quoted
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -16,4 +16,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"ollama_plan": ollama_plan, "space_problems": space_problems, "systemd_quoted": systemd_quoted}
+        return late("ollama_plan", "ollama_plan", "space_problems", "systemd_quoted")

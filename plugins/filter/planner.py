@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.filter.models import as_filter
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import llm_plan, plan_questions
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.wish import llm_choices
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -18,5 +17,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        functions: dict[str, Callable[..., Any]] = {"llm_plan": llm_plan, "llm_choices": llm_choices, "plan_questions": plan_questions}
+        functions = {**late("planner.plan", "llm_plan", "plan_questions"), **late("planner.wish", "llm_choices")}
         return {name: as_filter(function) for name, function in functions.items()}

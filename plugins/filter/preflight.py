@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.filter.models import as_filter
-from ansible_collections.onprem.llm.plugins.plugin_utils.requirements import preflight_questions, preflight_verdicts
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -17,4 +17,5 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"preflight_questions": as_filter(preflight_questions), "preflight_verdicts": as_filter(preflight_verdicts)}
+        functions = late("requirements", "preflight_questions", "preflight_verdicts")
+        return {name: as_filter(function) for name, function in functions.items()}

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import option_problems
-from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_plan import vllm_plan
+from ansible_collections.onprem.llm.plugins.plugin_utils.late import late
 
 
 class FilterModule:
@@ -17,4 +16,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"vllm_plan": vllm_plan, "vllm_option_problems": option_problems}
+        return {**late("vllm_plan", "vllm_plan"), "vllm_option_problems": late("vllm_options", "option_problems")["option_problems"]}
