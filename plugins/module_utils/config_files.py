@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A set of small text files that is put in place as a whole, or not at all."""
+"""A set of small text files and their folders that is put in place as a whole, or not at all."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.config_folders import FolderChange, ask_folder, make_folder, undo_folder
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
 
 PUBLIC_MODE = 0o644
 PRIVATE_MODE = 0o600
+# A private file of which a group was named that may read it.
+GROUP_MODE = 0o640
 DIRECTORY_MODE = 0o755
 
 
@@ -42,40 +47,61 @@ class Change:
     @property
     def is_private(self) -> bool:
         """Tell whether the file's content is nobody's business."""
-        return self.after.mode == PRIVATE_MODE
+        return self.after.mode != PUBLIC_MODE
 
     def diff(self) -> str:
         """Return a unified diff; of a private file only that it changes."""
-        old = self.before or Version(b"", 0, 0, 0)
+        old = self.before or Version(b"", 0, self.after.uid, self.after.gid)
         head = f"{self.path}: mode {old.mode:04o} -> {self.after.mode:04o}\n" if old.mode != self.after.mode else ""
+        if (old.uid, old.gid) != (self.after.uid, self.after.gid):
+            head += f"{self.path}: owner {old.uid}:{old.gid} -> {self.after.uid}:{self.after.gid}\n"
+        if old.data == self.after.data and self.before:
+            return head
         if self.is_private:
             return f"{head}{self.path}: the content is private and not shown\n"
         lines = difflib.unified_diff(_lines(old.data), _lines(self.after.data), f"before: {self.path}", f"after: {self.path}")
         return head + "".join(lines)
 
 
-def plan(contents: Mapping[str, str], private: Sequence[str]) -> list[Change]:
-    """Return what must change so that each path of ``contents`` holds its text and belongs to the user who runs this."""
+def plan_folders(folders: Sequence[Mapping[str, Any]], *, check: bool) -> list[FolderChange]:
+    """Return what must change so that each of ``folders`` (``path``, ``mode`` and perhaps ``owner`` and ``group``) is there as it says."""
+    return [change for change in (ask_folder(folder, check=check) for folder in folders) if change]
+
+
+def plan(contents: Mapping[str, str], private: Sequence[str], group: str | None = None, *, check: bool = False) -> list[Change]:
+    """Return what must change so that each path of ``contents`` holds its text and belongs to the user who runs this.
+
+    ``group`` may read those that are ``private``. In check mode it may not be there yet; then a file's group is no reason to change it.
+    """
     strangers = sorted(set(private) - set(contents))
     if strangers:
         raise ModelError(f"'private' names {', '.join(strangers)}, which 'contents' does not hold: name files of 'contents' only.")
+    reader = account_id(group, "group", check=check)
     changes = []
     for path, text in contents.items():
         if not Path(path).is_absolute():
             raise ModelError(f"'contents' holds the path '{path}', but only absolute paths can be meant: write it from '/' on.")
-        mode = PRIVATE_MODE if path in private else PUBLIC_MODE
-        wanted = Version(text.encode(), mode, os.geteuid(), os.getegid())
+        wanted = Version(text.encode(), PUBLIC_MODE, os.geteuid(), os.getegid())
         found = _read(Path(path))
+        if path in private and not group:
+            wanted = replace(wanted, mode=PRIVATE_MODE)
+        elif path in private:
+            unknown = found.gid if found else os.getegid()
+            wanted = replace(wanted, mode=GROUP_MODE, gid=unknown if reader == -1 else reader)
         if found != wanted:
             changes.append(Change(Path(path), found, wanted))
     return changes
 
 
-def apply(changes: Sequence[Change], test: Callable[[], str]) -> None:
-    """Put all changes in place; if one fails, or ``test`` returns words of complaint, put everything back and raise."""
+def apply(changes: Sequence[Change], test: Callable[[], str], folders: Sequence[FolderChange] = ()) -> None:
+    """Put all changes in place, folders first; if one fails, or ``test`` returns words of complaint, put everything back and raise."""
     made: list[Path] = []
-    done: list[Change] = []
+    done: list[Change | FolderChange] = []
     try:
+        for folder in folders:
+            with explained(f"make the folder {folder.path}"):
+                done.append(folder)
+                make_folder(folder, made)
         for change in changes:
             with explained(f"write {change.path}"):
                 _make_parents(change.path.parent, made)
@@ -90,9 +116,11 @@ def apply(changes: Sequence[Change], test: Callable[[], str]) -> None:
         raise ModelError(f"The new files did not pass their test, so the ones before were put back. The test said: {complaint}")
 
 
-def _undo(done: Sequence[Change], made: Sequence[Path]) -> None:
+def _undo(done: Sequence[Change | FolderChange], made: Sequence[Path]) -> None:
     for change in reversed(done):
-        if change.before is not None:
+        if isinstance(change, FolderChange):
+            undo_folder(change)
+        elif change.before is not None:
             _write(change.path, change.before)
         else:
             with contextlib.suppress(FileNotFoundError):

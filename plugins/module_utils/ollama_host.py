@@ -53,6 +53,7 @@ class Places:
 def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
     """Return what the host has, as plain data (dict); see the module ``ollama_info`` for its keys."""
     owner, text = service_owner(unit)
+    has_llama = bool(places.llama_server) and os.access(places.llama_server, os.X_OK)
     return {
         "versions": versions(places.prefix),
         "command": command_owner(COMMAND),
@@ -65,13 +66,14 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "free_bytes": {"prefix": free_bytes(places.prefix), "models": free_bytes(places.models_dir)},
         "prefix_device": nearest(places.prefix).stat().st_dev,
         "models_device": nearest(places.models_dir).stat().st_dev,
-        "llama_server": bool(places.llama_server) and os.access(places.llama_server, os.X_OK),
-        "llama_package": package_known(places.llama_package) if places.llama_package else False,
+        "llama_server": has_llama,
+        # apt takes its time to read its lists.
+        "llama_package": bool(places.llama_package) and (has_llama or package_known(places.llama_package)),
         "account": has_account(places.user, places.group),
         "env_file": places.env_file.exists(),
         "preload": unit.with_name("ollama-preload.service").exists(),
-        "drop_ins": unit.with_name(unit.name + ".d").is_dir(),
         "models_empty": not places.models_dir.is_dir() or not any(places.models_dir.iterdir()),
+        "running": is_running(unit),
         "stale": is_stale(unit, places),
         "glibc": glibc(),
         "gpus": [name for name, device in GPU_DEVICES.items() if Path(device).exists()],
@@ -148,22 +150,33 @@ def is_stale(unit: Path, places: Places) -> bool:
     return any(path.lstat().st_mtime >= started + 1 for path in files if path.is_symlink() or path.exists())
 
 
+def is_running(unit: Path) -> bool:
+    """Tell whether the service runs now and is started at boot. Raises HostError where systemctl fails."""
+    if not unit.exists():
+        return False
+    said = _ask_systemctl("ActiveState", "UnitFileState", service=unit.name, what="state")
+    return "ActiveState=active" in said.split() and "UnitFileState=enabled" in said.split()
+
+
 def start_time(service: str, proc: Path = Path("/proc")) -> float | None:
     """Return when the main process of a service started (seconds since the epoch); None if there is no such process.
 
     Asked of the kernel, because how systemctl writes a time depends on its version. Raises HostError where systemctl fails.
     """
-    command = ["systemctl", "show", "--property", "MainPID", "--value", service]
+    said = _ask_systemctl("MainPID", service=service, what="main process")
+    return process_start(said.rpartition("=")[2].strip(), proc)
+
+
+def _ask_systemctl(*properties: str, service: str, what: str) -> str:
+    command = ["systemctl", "show", "--property", ",".join(properties), service]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise HostError(f"'systemctl' cannot be run: {error.strerror}. This collection needs a host with systemd.") from error
     if done.returncode != 0:
         said = done.stderr.strip() or f"status {done.returncode}"
-        raise HostError(
-            f"'{' '.join(command)}' should tell the main process of {service}, but it failed: {said}. Repair systemd on this host."
-        )
-    return process_start(done.stdout.strip(), proc)
+        raise HostError(f"'{' '.join(command)}' should tell the {what} of {service}, but it failed: {said}. Repair systemd on this host.")
+    return done.stdout
 
 
 def process_start(pid: str, proc: Path = Path("/proc")) -> float | None:

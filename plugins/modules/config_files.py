@@ -14,6 +14,7 @@ description:
   - Writes all files of a configuration, lets the service that reads them judge the whole, and puts the files from before back
     if it refuses. So a broken configuration is never left for the next restart to find.
   - The files belong to the user that runs the module. Missing folders above them are made, with mode V(0755).
+  - Folders that must belong to somebody else, or be closed, are named in O(folders). They are made before the files.
 attributes:
   check_mode:
     support: full
@@ -33,10 +34,35 @@ options:
     type: dict
     required: true
   private:
-    description: The paths of O(contents) that nobody but the owner may read (V(0600)). All others have mode V(0644).
+    description: The paths of O(contents) that nobody but the owner and O(private_group) may read. All others have mode V(0644).
     type: list
     elements: path
     default: []
+  private_group:
+    description:
+      - The group of O(private) files, which may read them (V(0640)). Without it they have mode V(0600).
+      - In check mode it may be missing; then the group of a file is not compared.
+    type: str
+  folders:
+    description: Folders to have, in this order. Missing ones above are made alike; a link to a folder counts as the folder.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: The absolute path.
+        type: path
+        required: true
+      owner:
+        description: The owner; as it is if not given. In check mode the account may be missing; then it is not compared.
+        type: str
+      group:
+        description: The group, in the same way.
+        type: str
+      mode:
+        description: The mode, as octal digits.
+        type: str
+        default: "0755"
   test:
     description:
       - A command, as a list of words, that ends with status 0 if the files are good. What it says otherwise becomes the error.
@@ -54,24 +80,44 @@ EXAMPLES = r"""
       /etc/nginx/example.key: "{{ vault_example_key }}"
     private: [/etc/nginx/example.key]
     test: [nginx, -t]
+
+- name: Configure a service that has an account of its own
+  onprem.llm.config_files:
+    folders:
+      - {path: /var/lib/example, owner: example, group: example}
+    contents:
+      /etc/example/secrets.env: "{{ lookup('ansible.builtin.template', 'secrets.env.j2') }}"
+    private: [/etc/example/secrets.env]
+    private_group: example
 """
 
 RETURN = r"""
 changed_paths:
-  description: The files that were changed.
+  description: The folders and files that were changed.
   type: list
   elements: str
   returned: success
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.config_files import apply, plan
+from ansible_collections.onprem.llm.plugins.module_utils.config_files import Change, apply, plan, plan_folders
+from ansible_collections.onprem.llm.plugins.module_utils.config_folders import FolderChange
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 
-ARGUMENT_SPEC = {
+FOLDER: dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "mode": {"type": "str", "default": "0755"},
+}
+ARGUMENT_SPEC: dict[str, Any] = {
     "contents": {"type": "dict", "required": True, "no_log": True},
     "private": {"type": "list", "elements": "path", "default": []},
+    "private_group": {"type": "str"},
+    "folders": {"type": "list", "elements": "dict", "default": [], "options": FOLDER},
     "test": {"type": "list", "elements": "str", "default": []},
 }
 
@@ -88,11 +134,14 @@ def main() -> None:
         return "" if status == 0 else (err or out).strip() or f"nothing, but ended with status {status}"
 
     try:
-        changes = plan(module.params["contents"], module.params["private"])
-        if changes and not module.check_mode:
-            apply(changes, test)
+        given, check = module.params, module.check_mode
+        folders = plan_folders(given["folders"], check=check)
+        files = plan(given["contents"], given["private"], given["private_group"], check=check)
+        if (folders or files) and not check:
+            apply(files, test if files else lambda: "", folders)
     except ModelError as exc:
         module.fail_json(msg=str(exc))
+    changes: list[Change | FolderChange] = [*folders, *files]
     module.exit_json(
         changed=bool(changes),
         changed_paths=[str(change.path) for change in changes],

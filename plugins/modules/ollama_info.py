@@ -113,7 +113,7 @@ llama_server:
   returned: success
   type: bool
 llama_package:
-  description: Whether the distribution offers O(llama_package).
+  description: Whether the distribution offers O(llama_package), or O(llama_server) is there already.
   returned: success
   type: bool
 account:
@@ -128,12 +128,12 @@ env_file:
   description: Whether O(env_file) exists.
   returned: success
   type: bool
-drop_ins:
-  description: Whether the unit has a directory of drop-ins.
-  returned: success
-  type: bool
 models_empty:
   description: Whether O(models_dir) is empty or does not exist.
+  returned: success
+  type: bool
+running:
+  description: Whether the service runs now and is started at boot.
   returned: success
   type: bool
 stale:

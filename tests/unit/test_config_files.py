@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils.config_files import apply, plan
+from ansible_collections.onprem.llm.plugins.module_utils.config_files import apply, plan, plan_folders
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 
 
@@ -93,3 +96,70 @@ def test_what_cannot_be_written_is_taken_back(tmp_path: Path, wanted: dict[str, 
 def test_what_is_refused(contents: dict[str, str], private: list[str], words: str) -> None:
     with pytest.raises(ModelError, match=words):
         plan(contents, private)
+
+
+OTHERS = max(group.gr_gid for group in grp.getgrall())
+
+
+def rights(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+
+
+def folder(path: Path, **asked: str) -> dict[str, Any]:
+    return {"path": str(path), "owner": None, "group": None, "mode": "0755", **asked}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_folders_and_what_a_group_may_read(tmp_path: Path) -> None:
+    group, data = grp.getgrgid(OTHERS).gr_name, tmp_path / "data/models"
+    secret = str(tmp_path / "etc/secret.env")
+    folders = [folder(tmp_path / "etc", owner="root", group=group, mode="0750"), folder(data, owner="daemon", group=group)]
+    asked = plan_folders(folders, check=False)
+    apply(plan({secret: "x\n"}, [secret], group), satisfied, asked)
+    assert rights(tmp_path / "etc") == (0o750, 0, OTHERS)
+    # What was missing above it was made alike.
+    assert rights(data) == rights(data.parent) == (0o755, data.stat().st_uid, OTHERS)
+    assert data.stat().st_uid != 0
+    assert rights(Path(secret)) == (0o640, 0, OTHERS)
+    assert plan_folders(folders, check=False) == []
+    assert plan({secret: "x\n"}, [secret], group) == []
+    data.chmod(0o700)
+    os.chown(data, 0, -1)
+    (drift,) = plan_folders(folders, check=False)
+    assert drift.diff() == f"{data}: mode 0700 -> 0755\n{data}: owner 0 -> {data.parent.stat().st_uid}\n"
+
+
+def test_folders_are_taken_back_too(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir(mode=0o700)
+    before = snapshot(tmp_path)
+    folders = [folder(tmp_path / "old", mode="0755"), folder(tmp_path / "new/deep")]
+    with pytest.raises(ModelError, match="no, thank you"):
+        apply(plan({str(tmp_path / "new/x"): "x"}, []), lambda: "no, thank you", plan_folders(folders, check=False))
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "volume")
+    assert plan_folders([folder(tmp_path / "data")], check=False) == []
+
+
+def test_check_mode_knows_that_accounts_come_later(tmp_path: Path, wanted: dict[str, str]) -> None:
+    nobody = folder(tmp_path, owner="no-such-user", group="no-such-group", mode=f"{rights(tmp_path)[0]:04o}")
+    assert plan_folders([nobody], check=True) == []
+    private = list(wanted)[:1]
+    assert [change.path.name for change in plan(wanted, private, "no-such-group", check=True)] == ["site.conf", "keys.json"]
+    with pytest.raises(ModelError, match="no-such-group"):
+        plan(wanted, private, "no-such-group")
+    with pytest.raises(ModelError, match="no-such-user"):
+        plan_folders([nobody], check=False)
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "words"),
+    [("srv/x", "0755", "absolute"), ("/srv/x", "u=rwx", "octal digits"), ("/proc/version", "0755", "should be a folder")],
+)
+def test_what_folder_is_refused(path: str, mode: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        plan_folders([folder(Path(path), mode=mode)], check=False)

@@ -231,6 +231,17 @@ def test_a_systemctl_that_fails_is_not_taken_for_an_answer(running: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("active", "file", "runs"),
+    [("active", "enabled", True), ("active", "disabled", False), ("activating", "enabled", False), ("failed", "enabled", False)],
+)
+def test_whether_a_service_runs_now_and_after_a_boot(running: Path, active: str, file: str, runs: bool) -> None:
+    write(running / "bin" / "systemctl", f"#!/bin/sh\nprintf 'ActiveState={active}\\nUnitFileState={file}\\n'\n")
+    unit = running / "x.service"
+    assert not ollama_host.is_running(unit)
+    assert ollama_host.is_running(write(unit)) is runs
+
+
+@pytest.mark.parametrize(
     ("newer", "stale"),
     [
         (None, False),
