@@ -150,7 +150,7 @@ def test_pieces_of_a_journal(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
     book = journal.Journal(path, "x 10")
     for offset in (0, 4, 8):
-        book.note_piece(Piece(offset, 2, "d"))
+        book.note_piece(Piece(offset, 2, 7))
     book.note_etag('"e"')
     book.drop([4])
     book.note_synced(2)
@@ -162,3 +162,15 @@ def test_pieces_of_a_journal(tmp_path: Path) -> None:
     again.restart()
     again.close()
     assert read_journal(path).pieces == {} and read_journal(tmp_path / "none").pieces == {}
+
+
+def test_pieces_that_were_noted_with_a_sha256_are_fetched_again(tmp_path: Path) -> None:
+    """A journal of an earlier version is read on, but only for what is still understood."""
+    path = tmp_path / "x.journal"
+    lines = [b'{"content": "x 10"}', b'{"etag": "\\"e\\""}', b'{"piece": [0, 2, "d"]}', b'{"synced": 1}', b'{"drop": 0}']
+    path.write_bytes(b"".join(journal.sealed(line) for line in lines))
+    book = journal.Journal(path, "x 10")
+    assert book.pieces == {} and book.etag == '"e"'
+    book.note_piece(Piece(4, 2, 7))
+    book.close()
+    assert sorted(read_journal(path).pieces) == [4]

@@ -69,7 +69,16 @@ def test_only_pieces_that_are_wrong_are_fetched(site: Site, damage: Callable[[Pa
 
 
 @pytest.mark.parametrize(
-    "listed", ["{", '{"pieces": [[0]]}', '{"pieces": [["a", 5, ""], [-5, 9, ""]]}', '{"pieces": [[0, 100, "x"], [50, 100, "y"]]}']
+    "listed",
+    [
+        "{",
+        '{"crc": [[0]]}',
+        '{"crc": [["a", 5, 1], [-5, 9, 1]]}',
+        '{"crc": [[0, 100, "x"]]}',
+        '{"crc": [[0, 100, 1], [50, 100, 2]]}',
+        # As it was written before pieces were told by their CRC-32.
+        f'{{"size": {SIZE}, "pieces": [[0, {SIZE}, "{"0" * 64}"]]}}',
+    ],
 )
 def test_a_list_of_pieces_that_is_damaged_too(site: Site, listed: str) -> None:
     os.truncate(stored(site), SIZE - 1)

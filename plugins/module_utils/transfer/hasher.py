@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
+import zlib
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Download, Hashing
@@ -34,7 +34,7 @@ class Hasher(threading.Thread):
 
     def _hash(self, download: Download, hashing: Hashing, piece: Piece, unproven: bool) -> None:
         before = hashing.saved() if unproven else None
-        own = hashlib.sha256() if unproven else None
+        crc = 0
         position = piece.offset
         while position < piece.end and not self.queue.stop.is_set():
             view = self._buffer[: min(BUFFER, piece.end - position)]
@@ -44,12 +44,12 @@ class Hasher(threading.Thread):
                     f"{download.label} became shorter while it was fetched: let nobody else write to the store, then run again."
                 )
             hashing.update(view[:count])
-            if own:
-                own.update(view[:count])
+            if unproven:
+                crc = zlib.crc32(view[:count], crc)
             position += count
         if self.queue.stop.is_set():
             return
-        if own and before and own.hexdigest() != piece.digest:
+        if before and crc != piece.crc:
             hashing.restore(before)
             self.queue.disproved(download, hashing, piece)
         else:

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is known to have arrived of a file: a list of pieces that outlives the run.
 
-One line for each fact, with a checksum before it; lines are only ever added. A line ``piece`` is written when its bytes were, and so
+One line for each fact, with a checksum before it; lines are only ever added. A line ``crc`` is written when its bytes were, and so
 survives the death of the run. After a line ``synced`` all pieces before it lie on the disk, and so survive a power cut: the bytes are
 synced first, then the line. What was not synced counts only while the machine has not been started anew. And no piece is
-believed without its sha256.
+believed without its CRC-32: that tells which piece is damaged, while the sha256 of the whole decides whether the file is right.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ LARGEST_JOURNAL = 256 << 20
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a file and the sha256 of it."""
+    """A part of a file and the CRC-32 of it."""
 
     offset: int
     size: int
-    digest: str
+    crc: int
 
     @property
     def end(self) -> int:
@@ -82,7 +82,7 @@ class Journal:
         """Note a piece whose bytes were written."""
         self.pieces[piece.offset] = piece
         self.noted += 1
-        self._add({"piece": [piece.offset, piece.size, piece.digest]})
+        self._add({"crc": [piece.offset, piece.size, piece.crc]})
 
     def drop(self, offsets: Iterable[int]) -> None:
         """Note pieces that turned out to be wrong or useless."""
@@ -134,8 +134,8 @@ def read_journal(path: Path) -> Past:
             past.content = fact.get("content", past.content)
             past.etag = fact.get("etag", past.etag)
             boot = fact.get("boot", boot)
-            if "piece" in fact:
-                piece = Piece(*fact["piece"])
+            if "crc" in fact:
+                piece = Piece(*fact["crc"])
                 past.pieces[piece.offset] = piece
                 past.noted += 1
                 unsynced.append((past.noted, piece.offset, boot))

@@ -86,21 +86,21 @@ def _lay(store: Store, download: Download) -> list[Path]:
 
 
 def chunks_path(store: Store, digest: Digest) -> Path:
-    """Return where the digests of a blob's pieces are kept."""
+    """Return where the CRC-32 of a blob's pieces are kept."""
     return store.root / "chunks" / f"{digest}.json"
 
 
 def write_chunks(store: Store, digest: Digest, size: int, pieces: Iterable[Piece]) -> None:
-    """Keep the digests of the pieces, so that damage can be found and mended piece by piece."""
+    """Keep the CRC-32 of the pieces, so that damage can be found and mended piece by piece."""
     path = chunks_path(store, digest)
     path.parent.mkdir(parents=True, exist_ok=True)
-    listed = [[piece.offset, piece.size, piece.digest] for piece in sorted(pieces, key=lambda piece: piece.offset)]
-    write_file(path, json.dumps({"size": size, "pieces": listed}).encode(), store.temp)
+    listed = [[piece.offset, piece.size, piece.crc] for piece in sorted(pieces, key=lambda piece: piece.offset)]
+    write_file(path, json.dumps({"size": size, "crc": listed}).encode(), store.temp)
 
 
 def read_chunks(store: Store, digest: Digest) -> list[Piece]:
     """Return the pieces of a blob; none where they are not known."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        listed = json.loads(chunks_path(store, digest).read_text(encoding="utf-8"))["pieces"]
-        return [Piece(int(offset), int(size), str(found)) for offset, size, found in listed if offset >= 0 and size > 0]
+        listed = json.loads(chunks_path(store, digest).read_text(encoding="utf-8"))["crc"]
+        return [Piece(int(offset), int(size), int(crc)) for offset, size, crc in listed if offset >= 0 and size > 0]
     return []

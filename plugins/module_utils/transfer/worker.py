@@ -282,10 +282,7 @@ class Worker(threading.Thread):
             raise SupersededError
         data = data[: self.queue.claim(flight, len(data))]
         download.partial.write(data, flight.position)
-        flight.hash.update(data)
-        if download.single:
-            download.hashing.update(data)
-        flight.position += len(data)
+        flight.wrote(data)
         if flight.position >= flight.boundary:
             self.queue.arrived(flight)
 
