@@ -101,14 +101,25 @@ class StampBook:
     def write(self, key: str, temp_folder: str) -> None:
         """Remember for later runs."""
         memory = self._held.get(key)
-        if memory is None or self.is_written(key):
-            return
-        page = self._page(key)
-        temp = Path(temp_folder) / f"stamp-{os.getpid()}"
+        if memory is not None and not self.is_written(key):
+            self._write(key, memory, temp_folder)
+
+    def note(self, key: str, memory: Memory, temp_folder: str) -> None:
+        """Remember a file that is new, for this run and later ones, without a look at what was known."""
+        self.hold(key, memory)
+        self._write(key, memory, temp_folder)
+
+    def _write(self, key: str, memory: Memory, temp_folder: str) -> None:
+        page, temp = self._page(key), f"{temp_folder}/stamp-{os.getpid()}"
+        data = json.dumps({"key": key, **vars(memory), "stamp": vars(memory.stamp)}, sort_keys=True).encode("ascii")
         with explained(f"write {page}"):
-            page.parent.mkdir(parents=True, exist_ok=True)
-            temp.write_text(json.dumps({"key": key, **vars(memory), "stamp": vars(memory.stamp)}, sort_keys=True), encoding="utf-8")
-            temp.replace(page)
+            with open(temp, "wb", 0) as stream:  # noqa: PTH123  # a pull writes thousands
+                stream.write(data)
+            try:
+                os.replace(temp, page)  # noqa: PTH105
+            except FileNotFoundError:
+                page.parent.mkdir(parents=True)
+                os.replace(temp, page)  # noqa: PTH105
 
     def forget(self, key: str) -> None:
         """Forget a file."""

@@ -122,10 +122,10 @@ class Store:
             self.stamps.hold(str(path), Memory(stamp, digest, {}))
         return digest if self.holds(digest, size) else None
 
-    def hold_git(self, sha1: str, digest: Digest, *, sync: bool = True) -> Path:
+    def hold_git(self, sha1: str, digest: Digest, stamp: Stamp | None = None, *, sync: bool = True) -> Path:
         """Give a stored blob the name that git has for it as well; whoever calls it, under the lock, has checked both.
 
-        Return the folder of that name, which the caller syncs where ``sync`` is false.
+        Return the folder of that name, which the caller syncs where ``sync`` is false. ``stamp`` is that of the blob, if it is known.
         """
         path, stored, temp = self.git_path(sha1), self.blob_path(digest), self.temp / f"git-{os.getpid()}"
         with explained(f"write {path}"):
@@ -138,9 +138,10 @@ class Store:
                 if exc.errno not in NO_LINK:
                     raise
                 copy_hashed(stored.open("rb"), str(stored), digest, temp)
+                stamp = None
+            memory = Memory(stamp or Stamp.of(str(temp)), digest, {})
             settle(temp, path, sync=sync)
-        self.stamps.hold(str(path), Memory(Stamp.of(str(path)), digest, {}))
-        self.stamps.write(str(path), str(self.temp))
+        self.stamps.note(str(path), memory, str(self.temp))
         return path.parent
 
     def can_link(self, source: str) -> bool:
@@ -192,8 +193,7 @@ class Store:
     def _settle(self, temp: Path, memory: Memory) -> None:
         final = self.blob_path(memory.digest)
         settle(temp, final)
-        self.stamps.hold(str(final), memory)
-        self.stamps.write(str(final), str(self.temp))
+        self.stamps.note(str(final), memory, str(self.temp))
 
     def write_stamp(self, key: str) -> None:
         """Remember a file for later runs."""

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import hashlib
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,8 +57,8 @@ def _mount(path: str) -> tuple[int, str]:
 
 def make_folders(path: Path, *, owner: tuple[int, int] = (-1, -1)) -> None:
     """Make a folder and those above it that do not exist: for all to read, whatever the umask of this run is."""
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
-    for folder in reversed(missing):
+    missing = takewhile(lambda folder: not folder.exists(), (path, *path.parents))
+    for folder in reversed(list(missing)):
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         if owner != (-1, -1):

@@ -140,3 +140,14 @@ def test_a_copy_that_is_something_else_is_no_damage(store: Store, tmp_path: Path
     assert store.is_sound(path, digest_of(DATA), len(DATA))
     assert not store.is_sound(path, digest_of(b"other"), len(DATA))
     assert store.damage == []
+
+
+def test_a_new_file_is_noted_for_later_runs(tmp_path: Path) -> None:
+    path, folder = tmp_path / "blob", tmp_path / "stamps"
+    path.write_bytes(DATA)
+    memory = Memory(Stamp.of(str(path)), digest_of(DATA), {})
+    # The first one makes the folder; one that was noted before is replaced.
+    for _time in range(2):
+        StampBook(str(folder)).note(str(path), memory, str(tmp_path))
+    assert StampBook(str(folder)).recall(str(path), memory.stamp) == memory
+    assert len(list(folder.iterdir())) == 1 and sorted(tmp_path.iterdir()) == [path, folder]

@@ -22,7 +22,7 @@ MIB = 1 << 20
 # A file of that size or less is asked for as a whole, and not journaled.
 SMALL = 4 * MIB
 # The size of pieces, by the size of the file that is greater than this.
-CHUNKS = ((64 << 30, 32 * MIB), (1 << 30, 16 * MIB), (256 * MIB, 8 * MIB), (0, 4 * MIB))
+CHUNKS = ((64 << 30, 32 * MIB), (4 << 30, 16 * MIB), (1 << 30, 8 * MIB), (0, 4 * MIB))
 # An idle worker takes over the second half of what another one still has to bring, if the halves are not smaller.
 LEAST_HALF = MIB
 # It does so where that part would take longer than this: the first worker's connection is lost by it.

@@ -75,7 +75,7 @@ class Transfer:
         return found is not None
 
     def _bring(self, missing: Sequence[Download]) -> None:
-        self._arrived_before = sum(bytes_arrived(self.store, download.blob) for download in missing)
+        self._arrived_before = sum(bytes_arrived(self.store, download.blob) for download in missing if not download.single)
         queue = Queue(missing, self.store, self._is_stored)
         client, limiter = Client(self.access), Limiter(self.access.rate_limit, queue.stop)
         self._workers: list[Worker] = []

@@ -16,7 +16,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, sync_folder, write_file
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Download
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.work import Queue
@@ -73,15 +73,15 @@ def land(store: Store, downloads: Iterable[Download]) -> None:
 def _lay(store: Store, download: Download) -> list[Path]:
     """Give a file its names; return their folders."""
     blob, digest = download.blob, download.digest
-    final = store.blob_path(digest)
+    final, stamp = store.blob_path(digest), None
     if download.partial and not store.holds(digest, blob.size):
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(final.parent)
         download.partial.path.replace(final)
-        store.stamps.hold(str(final), Memory(Stamp.of(str(final)), digest, {}))
-        store.stamps.write(str(final), str(store.temp))
+        stamp = Stamp.of(str(final))
+        store.stamps.note(str(final), Memory(stamp, digest, {}), str(store.temp))
         if not download.single:
             write_chunks(store, digest, blob.size, download.pieces.values())
-    in_git = [store.hold_git(blob.git_sha1, digest, sync=False)] if blob.git_sha1 else []
+    in_git = [store.hold_git(blob.git_sha1, digest, stamp, sync=False)] if blob.git_sha1 else []
     return [final.parent, *in_git]
 
 

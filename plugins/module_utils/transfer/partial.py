@@ -20,6 +20,7 @@ from pathlib import Path
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Journal, Piece, read_journal
 
 MANY_DAYS = 14
@@ -55,11 +56,11 @@ class Partial:
     def open(self, *, journaled: bool) -> None:
         """Open the file, with what an earlier run left if it is ``journaled``."""
         with explained(f"write {self.path}"):
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if journaled else os.O_TRUNC), 0o600)
             there = os.fstat(self._descriptor).st_size if journaled else 0
-            os.ftruncate(self._descriptor, there if there <= self._size else 0)
-            os.ftruncate(self._descriptor, self._size)
             if journaled:
+                os.ftruncate(self._descriptor, there if there <= self._size else 0)
+                os.ftruncate(self._descriptor, self._size)
                 self._journal = Journal(self._base.with_suffix(".journal"), self._content)
                 # Bytes that the file does not have any more cannot have arrived.
                 self._journal.drop([piece.offset for piece in _misplaced(self._journal.pieces, min(there, self._size))])
@@ -135,7 +136,7 @@ class Partial:
 
     def remove(self) -> None:
         """Remove it: it holds nothing that a later run could use."""
-        for suffix in (".data", ".journal"):
+        for suffix in (".data", ".journal") if self._journal else (".data",):
             with explained(f"remove {self._base}{suffix}"):
                 self._base.with_suffix(suffix).unlink(missing_ok=True)
 
@@ -168,7 +169,7 @@ def try_lock(store: Store, blob: RemoteBlob) -> Partial | None:
     folder = partial_folder(store)
     path = folder / f"{blob_id(blob)}.lock"
     with explained(f"write {folder}"):
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folders(folder)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:

@@ -22,6 +22,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import
 
 # So many finished files may wait for the store, each of which keeps two files open.
 MOST_ARRIVED = 100
+# So many are worth a step into the store before the last one has arrived.
+MANY_ARRIVED = 50
 
 
 def fresh(downloads: Sequence[Download], arrived: int) -> Flight | Download | None:

@@ -28,7 +28,7 @@ STEP = 1 << 20
 
 def bytes_missing(store: Store, blob: RemoteBlob) -> int:
     """Return how many bytes of a blob that does not count as stored have to be fetched."""
-    arrived = bytes_arrived(store, blob)
+    arrived = bytes_arrived(store, blob) if blob.size > SMALL else 0
     return blob.size - (arrived or sum(piece.size for piece in sound_pieces(store, blob)))
 
 
