@@ -47,14 +47,6 @@ def _said(command: Sequence[str], names: Sequence[str]) -> str:
         return ""
 
 
-def has_group(name: str) -> bool:
-    """Tell whether the group exists."""
-    try:
-        return bool(grp.getgrnam(name))
-    except KeyError:
-        return False
-
-
 def has_account(name: str, group: str, home: str, shell: str) -> bool:
     """Tell whether the account exists with this first group, home and shell."""
     try:

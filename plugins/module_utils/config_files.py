@@ -15,7 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.config_folders import FolderChange, ask_folder, make_folder, undo_folder
+from ansible_collections.onprem.llm.plugins.module_utils.config_folders import (
+    ANY,
+    FolderChange,
+    Rights,
+    ask_folder,
+    make_folder,
+    make_missing,
+    undo_folder,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
 
@@ -23,7 +31,8 @@ PUBLIC_MODE = 0o644
 PRIVATE_MODE = 0o600
 # A private file of which a group was named that may read it.
 GROUP_MODE = 0o640
-DIRECTORY_MODE = 0o755
+# The folders above a file that are missing.
+PARENT = Rights(0o755, ANY, ANY)
 
 
 @dataclass(frozen=True)
@@ -104,7 +113,7 @@ def apply(changes: Sequence[Change], test: Callable[[], str], folders: Sequence[
                 make_folder(folder, made)
         for change in changes:
             with explained(f"write {change.path}"):
-                _make_parents(change.path.parent, made)
+                make_missing(change.path.parent, PARENT, made)
                 done.append(change)
                 _write(change.path, change.after)
         complaint = test()
@@ -138,16 +147,6 @@ def _read(path: Path) -> Version | None:
         if not stat.S_ISREG(found.st_mode):
             raise ModelError(f"{path} should be a plain file, but something else is there: move it away.")
         return Version(path.read_bytes(), stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
-
-
-def _make_parents(directory: Path, made: list[Path]) -> None:
-    if directory.is_dir():
-        return
-    _make_parents(directory.parent, made)
-    directory.mkdir()
-    made.append(directory)
-    # Whatever the umask is.
-    directory.chmod(DIRECTORY_MODE)
 
 
 def _write(path: Path, version: Version) -> None:

@@ -75,17 +75,19 @@ def ask_folder(folder: Mapping[str, Any], *, check: bool) -> FolderChange | None
 
 def make_folder(change: FolderChange, made: list[Path]) -> None:
     """Make the folder, and those above it that are missing, with the same rights; add them to ``made``."""
-    if change.before is None:
-        missing = [change.path]
-        while not missing[-1].parent.exists():
-            missing.append(missing[-1].parent)
-        for folder in reversed(missing):
-            # Another folder of the same set may have brought it.
-            if not folder.is_dir():
-                folder.mkdir()
-                made.append(folder)
-                _set(folder, change.after)
+    make_missing(change.path, change.after, made)
+    # Another folder of the same set may have brought it, with other rights.
     _set(change.path, change.after)
+
+
+def make_missing(folder: Path, rights: Rights, made: list[Path]) -> None:
+    """Make a folder that is not there, and those above it, with these rights whatever the umask is; add them to ``made``."""
+    if folder.is_dir():
+        return
+    make_missing(folder.parent, rights, made)
+    folder.mkdir()
+    made.append(folder)
+    _set(folder, rights)
 
 
 def undo_folder(change: FolderChange) -> None:

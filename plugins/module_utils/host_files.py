@@ -72,6 +72,14 @@ def account_id(text: str | None, kind: str, *, check: bool) -> int:
         raise ModelError(f"The {kind} {text!r} does not exist on this host: create it first, or correct the name.") from None
 
 
+def has_group(name: str) -> bool:
+    """Tell whether the group exists."""
+    try:
+        return bool(grp.getgrnam(name))
+    except KeyError:
+        return False
+
+
 def unit_owner(unit: Path) -> tuple[str, str]:
     """Return whose unit lies at ``unit`` (``none``, ``ours`` or ``foreign``) and its text."""
     if unit.is_symlink():

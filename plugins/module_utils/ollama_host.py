@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import re
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, nearest, unit_owner
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import blocking_parents, free_bytes, has_group, nearest, unit_owner
 from ansible_collections.onprem.llm.plugins.module_utils.listeners import holder_of
 
 UNIT = Path("/etc/systemd/system/ollama.service")
@@ -77,7 +76,7 @@ def survey(places: Places, unit: Path = UNIT) -> dict[str, Any]:
         "stale": is_stale(unit, places),
         "glibc": glibc(),
         "gpus": [name for name, device in GPU_DEVICES.items() if Path(device).exists()],
-        "gpu_groups": [name for name in GPU_GROUPS if _has_group(name)],
+        "gpu_groups": [name for name in GPU_GROUPS if has_group(name)],
     }
 
 
@@ -193,14 +192,7 @@ def process_start(pid: str, proc: Path = Path("/proc")) -> float | None:
 def has_account(user: str, group: str) -> bool:
     """Tell whether the account of the service and its group exist."""
     try:
-        return bool(pwd.getpwnam(user)) and _has_group(group)
-    except KeyError:
-        return False
-
-
-def _has_group(name: str) -> bool:
-    try:
-        return bool(grp.getgrnam(name))
+        return bool(pwd.getpwnam(user)) and has_group(group)
     except KeyError:
         return False
 

@@ -116,10 +116,10 @@ class StampBook:
             with open(temp, "wb", 0) as stream:  # noqa: PTH123  # a pull writes thousands
                 stream.write(data)
             try:
-                os.replace(temp, page)  # noqa: PTH105
+                os.replace(temp, page)  # noqa: PTH105  # the same
             except FileNotFoundError:
                 page.parent.mkdir(parents=True)
-                os.replace(temp, page)  # noqa: PTH105
+                Path(temp).replace(page)
 
     def forget(self, key: str) -> None:
         """Forget a file."""

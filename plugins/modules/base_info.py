@@ -82,7 +82,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.onprem.llm.plugins.module_utils.base_host import has_account, has_group, missing_packages
+from ansible_collections.onprem.llm.plugins.module_utils.base_host import has_account, missing_packages
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import has_group
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "packages": {"type": "list", "elements": "str", "default": []},

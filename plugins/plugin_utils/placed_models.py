@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import checked_models
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import keywords
 
 AGAIN = "run playbooks/plan.yml again, or delete its llm_plan.yml"
 
@@ -42,8 +43,7 @@ def _parts(entry: Mapping[str, Any], planned: Any) -> dict[str, Any]:
         raise ModelError(f"The model '{name}' of llm_models came after the plan of this host, which knows nothing of it: {AGAIN}.")
     if planned.get("source") != source:
         raise ModelError(f"The model '{name}' was planned as '{planned.get('source')}', but llm_models has '{source}': {AGAIN}.")
-    decided = {key.replace("-", "_"): value for key, value in entry["options"].items()}
-    parts: dict[str, Any] = {"options": {**planned.get("options", {}), **decided}}
+    parts: dict[str, Any] = {"options": {**planned.get("options", {}), **keywords(entry["options"])}}
     for key in ("context", "gpus"):
         if planned.get(key) and not entry[key]:
             parts[key] = planned[key]

@@ -61,6 +61,11 @@ def canonical(name: str) -> str:
     return name.replace("_", "-")
 
 
+def keywords(options: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return options with the names that Python has for them: ``max-num-seqs`` becomes ``max_num_seqs``."""
+    return {str(name).replace("-", "_"): value for name, value in options.items()}
+
+
 def option_problems(models: Sequence[Mapping[str, Any]], known: Mapping[str, Any] | None, version: str) -> list[str]:
     """Return a sentence for each option that the engine would stumble over (list of str).
 

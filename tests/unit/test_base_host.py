@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.module_utils import base_host
+from ansible_collections.onprem.llm.plugins.module_utils import base_host, host_files
 
 SAID = "curl installed\npython3-venv installed\ngit config-files\ntar half-configured\n"
 
@@ -53,8 +53,8 @@ def test_rpm_is_asked_for_what_is_provided(tmp_path: Path, monkeypatch: pytest.M
 def test_the_account_must_be_as_it_is_wanted() -> None:
     root = pwd.getpwuid(0)
     group = grp.getgrgid(root.pw_gid).gr_name
-    assert base_host.has_group(group)
-    assert not base_host.has_group("no-such-group")
+    assert host_files.has_group(group)
+    assert not host_files.has_group("no-such-group")
     assert base_host.has_account("root", group, root.pw_dir, root.pw_shell)
     assert not base_host.has_account("root", group, root.pw_dir, "/bin/other")
     assert not base_host.has_account("root", group, "/elsewhere", root.pw_shell)

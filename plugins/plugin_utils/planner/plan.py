@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement impor
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of, resolve
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import keywords
 
 # What the role ollama sets where nobody says how long a context shall be (roles/ollama/defaults).
 OLLAMA_CONTEXT = 4096
@@ -128,7 +129,7 @@ def demand_of(
     settings = settings or Settings()
     shape = shape or {}
     model = resolve(entry["source"], catalogue, shape.get("config") or None, gguf_shape(shape))
-    options = {str(key).replace("-", "_"): value for key, value in entry["options"].items()}
+    options = keywords(entry["options"])
     decided: dict[str, Any] = {}
     if entry["engine"] == "vllm":
         context = entry["context"] or options.get("max_model_len") or model.architecture.max_context or OLLAMA_CONTEXT
