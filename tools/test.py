@@ -8,6 +8,7 @@ counts as one, a test as one.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,9 @@ from .testbed.shell import CACHE, ROOT, main_guard
 JUNIT = CACHE / "junit"
 LOGS = CACHE / "logs"
 SCENARIOS = ("vllm", "ollama", "gateway", "mirror", "engines", "nvidia", "wsl", "default")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What molecule draws beside the output of a playbook.
+FRAME = " │"
 VLLM_SCENARIOS = ("vllm", "engines", "mirror")
 LINTERS = (
     ("ruff check", "--quiet", "."),
@@ -59,11 +63,21 @@ SHARED, PRINTING = threading.Lock(), threading.Lock()
 
 def command(log: TextIO, *words: str) -> Count:
     """Run one command, shown; it counts as one check."""
-    print(f"--- {' '.join(words)}", file=log, flush=True)
-    ok = subprocess.run(words, cwd=ROOT, check=False, stdout=log, stderr=subprocess.STDOUT).returncode == 0
-    if not ok:
-        print(f"FAILED: {' '.join(words)}", file=log, flush=True)
-    return Count(1, 0) if ok else Count(0, 1, [" ".join(words)])
+    said = " ".join(words)
+    print(f"--- {said}", file=log, flush=True)
+    begin = 0 if log is sys.stdout else log.tell()
+    if subprocess.run(words, cwd=ROOT, check=False, stdout=log, stderr=subprocess.STDOUT).returncode == 0:
+        return Count(1, 0)
+    reason = said if log is sys.stdout else f"{said}: {excerpt(last_words(Path(log.name), begin))}"
+    print(f"FAILED: {said}", file=log, flush=True)
+    return Count(0, 1, [reason])
+
+
+def last_words(path: Path, begin: int = 0) -> str:
+    """Return what a command printed from where Ansible's last error begins, or else its last lines, without colours and frames."""
+    lines = [line.strip(FRAME) for line in COLOUR.sub("", path.read_bytes()[begin:].decode(errors="replace")).splitlines()]
+    errors = [number for number, line in enumerate(lines) if line.startswith(("[ERROR]", "fatal:"))]
+    return "\n".join(lines[errors[-1] :] if errors else lines[-12:])
 
 
 def counted(log: TextIO, name: str, *words: str) -> Count:
@@ -87,13 +101,17 @@ def from_junit(report: Path) -> Count:
         return count
     for case in ET.parse(report).iter("testcase"):  # noqa: S314  written a moment ago by our own test runner
         bad = next((found for tag in ("failure", "error", "skipped") if (found := case.find(tag)) is not None), None)
-        count.add(Count(1, 0) if bad is None else Count(0, 1, [f"{case.get('classname')}::{case.get('name')}: {excerpt(bad)}"]))
+        if bad is None:
+            count.passed += 1
+        else:
+            reason = f"{case.get('classname')}::{case.get('name')}: {excerpt(bad.get('message') or bad.text or '')}"
+            count.add(Count(0, 1, [reason]))
     return count
 
 
-def excerpt(failure: ET.Element) -> str:
-    """Return how a test failed, in one line of at most 600 characters."""
-    lines = " | ".join(line.strip() for line in (failure.get("message") or failure.text or "").splitlines() if line.strip())
+def excerpt(text: str) -> str:
+    """Return how a check failed, in one line of at most 600 characters."""
+    lines = " | ".join(line.strip() for line in text.splitlines() if line.strip())
     return lines if len(lines) <= 600 else f"{lines[:300]} [...] {lines[-290:]}"
 
 

@@ -13,6 +13,7 @@ from . import engine, images, inputs
 from .shell import TestbedError, run, say, succeeds
 
 LABEL = "onprem-llm-test-host"
+# Downloaded packages, a volume for each host: apt locks that folder, and does not wait where another host has.
 APT_VOLUME = "onprem-llm-test-apt"
 # Python environments of vLLM and uv's cache, on one file system, so that a second host gets 6 GB by hard links.
 PYTHON_VOLUME = "onprem-llm-test-python"
@@ -110,7 +111,7 @@ def _docker_run(name: str, image: str, tag: str, publish: list[str], network: st
     command += ["--stop-signal", "SIGRTMIN+3"]
     command += ["--volume", f"{HERE / 'init.sh'}:/usr/local/sbin/test-host-init:ro"]
     command += ["--volume", f"{inputs.directory()}:/srv/in:ro"]
-    command += ["--volume", f"{APT_VOLUME}-{image}:/var/cache/apt/archives", "--volume", f"{PYTHON_VOLUME}:{PYTHON_MOUNT}"]
+    command += ["--volume", f"{APT_VOLUME}-{image}-{name}:/var/cache/apt/archives", "--volume", f"{PYTHON_VOLUME}:{PYTHON_MOUNT}"]
     for mapping in publish:
         command += ["--publish", mapping]
     return [*command, tag, "/usr/local/sbin/test-host-init"]

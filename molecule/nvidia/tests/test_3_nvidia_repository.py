@@ -29,7 +29,6 @@ def host() -> Host:
 @pytest.fixture(scope="module")
 def digest(host: Host) -> str:
     """Take the distribution's driver away, and make the repository; return what its keyring must be."""
-    # By dpkg: test hosts share apt's folder of archives, which another scenario may have locked.
     drivers = "dpkg-query -W -f '${Package}\\n' | grep -E 'nvidia|^libcuda1' | grep -v nvidia-installer-cleanup"
     host.check_output(f"DEBIAN_FRONTEND=noninteractive dpkg --purge --force-hold $({drivers})")
     script = (ROOT / "molecule/nvidia/make-standin-repository.sh").read_text()
