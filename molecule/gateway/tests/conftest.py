@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from molecule_client import KEY, Gateway, changed, playbook
 from testinfra.host import Host
 
 PLAYBOOK = "molecule/gateway/gateway.yml"
+RELOADED = re.compile(r"Reload or restart nginx\]\s\**\s*changed:")
 Converge = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -76,6 +78,11 @@ def ask_standin(host: Host, path: str) -> Any:
     return json.loads(host.check_output(f'python3 -c "{code}"'))
 
 
+def workers(host: Host) -> set[str]:
+    """Return the processes of nginx that take requests; one that merely ends what it had begun says so in its title."""
+    return set(host.run("pgrep --full --exact 'nginx: worker process'").stdout.split())
+
+
 @pytest.fixture
 def gateway(host: Host) -> Gateway:
     """Return the gateway as a client sees it."""
@@ -83,13 +90,20 @@ def gateway(host: Host) -> Gateway:
 
 
 @pytest.fixture
-def converge() -> Iterator[Converge]:
-    """Return what runs the role with other inputs; afterwards the gateway is as it was."""
+def converge(host: Host) -> Iterator[Converge]:
+    """Return what runs the role with other inputs; afterwards the gateway is as it was.
+
+    nginx answers the order to reload at once and then replaces its workers; on a busy machine that takes a moment.
+    """
     touched = False
 
     def run(*words: str, **inputs: Any) -> subprocess.CompletedProcess[str]:
         nonlocal touched
+        before = workers(host)
         done = playbook(PLAYBOOK, "--extra-vars", json.dumps(inputs), *words)
+        deadline = time.monotonic() + 10
+        while RELOADED.search(done.stdout) and before & workers(host) and time.monotonic() < deadline:
+            time.sleep(0.1)
         if "--check" not in words and changed(done.stdout):
             touched = bool(inputs)
         return done
