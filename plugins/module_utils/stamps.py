@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -107,6 +108,15 @@ class StampBook:
     def note(self, key: str, memory: Memory, temp_folder: str) -> None:
         """Remember a file that is new, for this run and later ones, without a look at what was known."""
         self.hold(key, memory)
+        self._write(key, memory, temp_folder)
+
+    def note_name(self, key: str, memory: Memory, other: str, temp_folder: str) -> None:
+        """Remember one more name of a file that is remembered as ``other``: its page gets another name as well, which costs less."""
+        self.hold(key, memory)
+        if self._held.get(other) == memory:
+            with suppress(OSError):
+                os.link(self._page(other), self._page(key))
+                return
         self._write(key, memory, temp_folder)
 
     def _write(self, key: str, memory: Memory, temp_folder: str) -> None:

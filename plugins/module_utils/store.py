@@ -139,9 +139,10 @@ class Store:
                     raise
                 copy_hashed(stored.open("rb"), str(stored), digest, temp)
                 stamp = None
-            memory = Memory(stamp or Stamp.of(str(temp)), digest, {})
+            stamp = stamp or Stamp.of(str(temp))
+            memory = self.stamps.recall(str(stored), stamp) or Memory(stamp, digest, {})
             settle(temp, path, sync=sync)
-        self.stamps.note(str(path), memory, str(self.temp))
+        self.stamps.note_name(str(path), memory, str(stored), str(self.temp))
         return path.parent
 
     def can_link(self, source: str) -> bool:

@@ -10,12 +10,11 @@ would be fetched again instead of linked.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import DAY, Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import partial_folder, unlock
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import idle, partial_folder
 
 
 @dataclass
@@ -61,7 +60,7 @@ class Garbage:
         for path in self.partials:
             with explained(f"remove {path}"), idle(path) as is_idle:
                 if is_idle:
-                    path.unlink(missing_ok=True)
+                    path.unlink()
                     path.with_suffix(".journal").unlink(missing_ok=True)
 
 
@@ -133,31 +132,8 @@ def _is_of_nothing(path: Path, store: Store, garbage: Garbage, age: float) -> bo
 def _is_idle(path: Path, age: float) -> bool:
     if time.time() - path.stat().st_mtime < age:
         return False
-    with idle(path, remove=False) as is_idle:
+    with idle(path) as is_idle:
         return is_idle
-
-
-@contextmanager
-def idle(path: Path, *, remove: bool = True) -> Iterator[bool]:
-    """Hold the lock of an unfinished download unless a run is at it, and tell which."""
-    lock = path.with_suffix(".lock")
-    if not lock.exists() and not remove:
-        yield True
-        return
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        if remove:
-            unlock(lock, descriptor)
-        else:
-            os.close(descriptor)
 
 
 def _json(folder: Path) -> Iterable[Path]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import idle
 from ansible_collections.onprem.llm.plugins.modules import ollama_model
 from tests.standin_upstream import Upstream, add_ollama_model
 from tests.unit.helpers.fault_page import Row, happens, row_of
@@ -96,7 +97,9 @@ def go_wrong(pull: WholePull, row: Row, specs: list[str], **changes: Any) -> Non
     if "msg" in result:
         # No secret is told, and nothing wrong or locked is left.
         assert "Signature" not in result["msg"] and pull.up.options.hub_token not in result["msg"]
-        assert not list(pull.unfinished.parent.glob("*.lock"))
+        for unfinished in pull.unfinished.parent.glob("*.data"):
+            with idle(unfinished) as is_idle:
+                assert is_idle
         assert "begun anew" not in result["msg"] or not pull.unfinished.exists()
         pull.up.faults.clear()
         if any(spec.startswith("gone") for spec in specs):

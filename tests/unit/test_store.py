@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils import store as store_module
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
-from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp, hash_file
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount
 from tests.unit.helpers.stored import DATA, digest_of, link, source_file
@@ -160,6 +161,19 @@ def test_a_blob_is_found_by_its_name_in_git_without_a_second_copy(store: Store, 
     assert store.git_digest(GIT_NAME, len(DATA) + 1) is None
     store.blob_path(digest).unlink()
     assert store.git_digest(GIT_NAME, len(DATA)) is None
+
+
+def test_what_is_remembered_of_a_blob_serves_both_its_names_until_one_is_forgotten(store: Store, tmp_path: Path) -> None:
+    digest = link(store, source_file(tmp_path))
+    store.hold_git(GIT_NAME, digest)
+    of_blob, of_name = str(store.blob_path(digest)), str(store.git_path(GIT_NAME))
+    pages = [path for path in (store.root / "stamps").iterdir() if json.loads(path.read_text())["key"] == of_blob]
+    assert len(pages) == 2 and pages[0].samefile(pages[1])
+    # What is learned of one name is not told of the other.
+    store.stamps.note(of_name, Memory(Stamp.of(of_name), digest, {"learned": True}), str(store.temp))
+    store.stamps.forget(of_blob)
+    known = Store(str(store.root)).stamps
+    assert known.recall(of_name, Stamp.of(of_name)) and known.recall(of_blob, Stamp.of(of_blob)) is None
 
 
 def test_a_name_in_git_is_found_out_again_where_nothing_is_remembered(store: Store, tmp_path: Path) -> None:

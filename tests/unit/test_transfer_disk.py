@@ -11,10 +11,9 @@ import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
-from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, sweep, try_lock
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, idle, try_lock
 from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, Site, digest_of
 
 
@@ -47,7 +46,7 @@ def test_a_run_killed_at_its_very_end_asks_for_nothing(site: Site) -> None:
             time.sleep(0.005)
         process.kill()
         process.communicate(timeout=10)
-    assert sorted(path.suffix for path in partial.iterdir()) == [".data", ".journal", ".lock"]
+    assert sorted(path.suffix for path in partial.iterdir()) == [".data", ".journal"]
     asked = len(site.up.requests)
     assert site.fetch() == 0 and site.has_big and len(site.up.requests) == asked
 
@@ -127,23 +126,34 @@ def test_a_journal_of_another_content_is_not_used(site: Site) -> None:
     assert site.fetch() == SIZE and site.has_big
 
 
-def test_old_remains_are_swept_and_those_in_use_are_not(site: Site) -> None:
-    break_off(site)
-    assert bytes_held(site.store, site.blob(BIG)) == 4 * CHUNK and sweep(site.store) == []
-    old = time.time() - 15 * 86400
-    os.utime(data_of(site), (old, old))
-    held = try_lock(site.store, site.blob(BIG))
-    assert held and sweep(site.store) == []
-    held.close()
-    assert sweep(site.store) == [data_of(site)] and site.partials == []
-    assert sweep(Store(str(site.store.root / "none"))) == []
-
-
 def test_what_is_left_of_a_run_that_failed_is_not_locked(site: Site) -> None:
     break_off(site)
     assert site.partials == [data_of(site).name, journal_of(site).name]
+    assert bytes_held(site.store, site.blob(BIG)) == 4 * CHUNK
+    with idle(data_of(site)) as is_idle:
+        assert is_idle
     shutil.rmtree(site.store.root / "partial")
     assert site.fetch() == SIZE
+
+
+def test_one_run_at_a_time_holds_a_file_and_removes_only_its_own(site: Site, tmp_path: Path) -> None:
+    blob = site.blob(BIG)
+    first = try_lock(site.store, blob)
+    assert first and try_lock(site.store, blob) is None
+    with idle(data_of(site)) as is_idle:
+        assert not is_idle
+    # The first one has become a blob: the name is free for another run.
+    data_of(site).replace(tmp_path / "blob")
+    second = try_lock(site.store, blob)
+    assert second
+    first.remove()
+    first.close()
+    assert data_of(site).exists() and (tmp_path / "blob").exists()
+    second.remove()
+    second.close()
+    assert site.partials == []
+    with idle(data_of(site)) as is_idle:
+        assert not is_idle
 
 
 def test_pieces_of_a_journal(tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The unfinished file of one blob: its bytes, its journal, and the lock that lets one run at a time fetch it.
 
-``partial/<id>.data``     the bytes, as long as the blob will be, with holes where nothing has arrived yet
+``partial/<id>.data``     the bytes, as long as the blob will be, with holes where nothing has arrived yet; locked by the run
+                          that fetches the blob, until that run ends or dies
 ``partial/<id>.journal``  which pieces have arrived; small files have none
-``partial/<id>.lock``     held by the run that fetches the blob; the kernel frees it when that run dies
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
@@ -22,8 +22,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import R
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Journal, Piece, read_journal
-
-MANY_DAYS = 14
 
 
 def partial_folder(store: Store) -> Path:
@@ -39,14 +37,14 @@ def blob_id(blob: RemoteBlob) -> str:
 class Partial:
     """One unfinished file that this run has locked."""
 
-    def __init__(self, store: Store, blob: RemoteBlob, lock: int) -> None:
-        self._base, self._lock, self._size = partial_folder(store) / blob_id(blob), lock, blob.size
+    def __init__(self, store: Store, blob: RemoteBlob, descriptor: int) -> None:
+        """Take the file that ``try_lock`` has opened and locked."""
+        self._base, self._descriptor, self._size = partial_folder(store) / blob_id(blob), descriptor, blob.size
         self._content = f"{blob_id(blob)} {blob.size}"
         self._guard = threading.Lock()
         self._unsynced = False
         self._restarts = 0
         self._journal: Journal | None = None
-        self._descriptor = -1
 
     @property
     def path(self) -> Path:
@@ -54,12 +52,12 @@ class Partial:
         return self._base.with_suffix(".data")
 
     def open(self, *, journaled: bool) -> None:
-        """Open the file, with what an earlier run left if it is ``journaled``."""
+        """Begin, with what an earlier run left if the file is ``journaled``."""
         with explained(f"write {self.path}"):
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if journaled else os.O_TRUNC), 0o600)
-            there = os.fstat(self._descriptor).st_size if journaled else 0
+            there = os.fstat(self._descriptor).st_size
+            if there > (self._size if journaled else 0):
+                os.ftruncate(self._descriptor, 0)
             if journaled:
-                os.ftruncate(self._descriptor, there if there <= self._size else 0)
                 os.ftruncate(self._descriptor, self._size)
                 self._journal = Journal(self._base.with_suffix(".journal"), self._content)
                 # Bytes that the file does not have any more cannot have arrived.
@@ -135,10 +133,13 @@ class Partial:
             os.fsync(self._descriptor)
 
     def remove(self) -> None:
-        """Remove it: it holds nothing that a later run could use."""
-        for suffix in (".data", ".journal") if self._journal else (".data",):
-            with explained(f"remove {self._base}{suffix}"):
-                self._base.with_suffix(suffix).unlink(missing_ok=True)
+        """Remove it, unless it became a blob: it holds nothing that a later run could use."""
+        with explained(f"remove {self.path}"):
+            stays = _is_at(self.path, self._descriptor)
+            if stays:
+                self.path.unlink()
+            if stays or self._journal:
+                self._base.with_suffix(".journal").unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close it and let others fetch the blob."""
@@ -148,9 +149,6 @@ class Partial:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._lock >= 0:
-            unlock(self._base.with_suffix(".lock"), self._lock)
-            self._lock = -1
 
 
 def _misplaced(pieces: dict[int, Piece], length: int) -> list[Piece]:
@@ -167,20 +165,26 @@ def _misplaced(pieces: dict[int, Piece], length: int) -> list[Piece]:
 def try_lock(store: Store, blob: RemoteBlob) -> Partial | None:
     """Return the unfinished file of a blob, or nothing while another run fetches that blob."""
     folder = partial_folder(store)
-    path = folder / f"{blob_id(blob)}.lock"
+    path = folder / f"{blob_id(blob)}.data"
     with explained(f"write {folder}"):
         make_folders(folder)
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locks(descriptor):
                 os.close(descriptor)
                 return None
-            # The run that held it removes it when it ends; then this one is the lock of nobody else.
+            # The run that held it has moved or removed it when it ended; then this one is the file of nobody.
             if _is_at(path, descriptor):
                 return Partial(store, blob, descriptor)
             os.close(descriptor)
+
+
+def _locks(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_at(path: Path, descriptor: int) -> bool:
@@ -189,11 +193,18 @@ def _is_at(path: Path, descriptor: int) -> bool:
     return False
 
 
-def unlock(path: Path, descriptor: int) -> None:
-    """Remove a lock and free it."""
-    with suppress(OSError):
-        path.unlink()
-    os.close(descriptor)
+@contextmanager
+def idle(path: Path) -> Iterator[bool]:
+    """Hold an unfinished file unless a run is at it or it is gone, and tell which."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _locks(descriptor) and _is_at(path, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def bytes_held(store: Store, blob: RemoteBlob) -> int:
@@ -208,24 +219,3 @@ def bytes_arrived(store: Store, blob: RemoteBlob) -> int:
     """Return how many bytes of a blob need not be fetched, by what the journal says."""
     past = read_journal(partial_folder(store) / f"{blob_id(blob)}.journal")
     return sum(piece.size for piece in past.pieces.values()) if past.content == f"{blob_id(blob)} {blob.size}" else 0
-
-
-def sweep(store: Store, days: float = MANY_DAYS) -> list[Path]:
-    """Remove what was not written to for so many days and no run holds; return what was removed."""
-    folder, removed = partial_folder(store), []
-    with explained(f"remove what is old in {folder}"):
-        for data in sorted(folder.glob("*.data")):
-            if time.time() - data.stat().st_mtime < days * 86400:
-                continue
-            lock = data.with_suffix(".lock")
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            data.unlink(missing_ok=True)
-            data.with_suffix(".journal").unlink(missing_ok=True)
-            unlock(lock, descriptor)
-            removed.append(data)
-    return removed

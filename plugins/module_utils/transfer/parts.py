@@ -20,7 +20,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads impo
 )
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece
 
-# So many finished files may wait for the store, each of which keeps two files open.
+# So many finished files may wait for the store, each of which is kept open.
 MOST_ARRIVED = 100
 # So many are worth a step into the store before the last one has arrived.
 MANY_ARRIVED = 50

@@ -97,6 +97,7 @@ class Queue:
             if partial is None:
                 download.state = BUSY
             elif stored:
+                partial.remove()
                 partial.close()
                 self._done([download])
             else:
