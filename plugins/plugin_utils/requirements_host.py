@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.host.system import parse_release
+from ansible_collections.onprem.llm.plugins.module_utils.host.system import parse_release, wsl_version
 from ansible_collections.onprem.llm.plugins.plugin_utils.ollama_plan import no_arch, ollama_port_problem
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirement import Case, Finding, note, passes, refused, unknown
 from ansible_collections.onprem.llm.plugins.plugin_utils.requirements_gpu import variant_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_plan import MACHINES, avx_problem, glibc_problem, vllm_port_problem
-from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_problems, wsl_version
+from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_problems
 
 # Modules of this collection are written for it, and so are those of ansible-core 2.19 and newer.
 LEAST_PYTHON = (3, 9)

@@ -10,10 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-# WSL2's own kernel is called 5.15.153.1-microsoft-standard-WSL2; one that a person built must say so too (as Ollama's installer asks).
-WSL2 = re.compile(r".*icrosoft.*WSL2.*")
-# The first has a capital M: 4.4.0-19041-Microsoft.
-WSL1 = re.compile(r".*Microsoft.*")
+from ansible_collections.onprem.llm.plugins.module_utils.host.system import wsl_version
+
 LIBRARIES = "/usr/lib/wsl/lib"
 # File systems of Linux, and the protocols by which Windows' drives reach it: 9p, or drvfs and virtiofs by newer versions.
 LINUX = ("ext4", "xfs", "btrfs")
@@ -22,13 +20,6 @@ SLOW = ("9p", "drvfs", "v9fs", "virtiofs", "fuse.virtiofs")
 # What the files on each side must hold (Microsoft, "Advanced settings configuration in WSL").
 WSL_CONF = "[boot]\nsystemd=true\n"
 WSLCONFIG = "[wsl2]\nvmIdleTimeout=-1\n\n[general]\ninstanceIdleTimeout=-1\n"
-
-
-def wsl_version(kernel: str) -> int | None:
-    """Return which WSL a kernel's release is of (1 or 2), or None."""
-    if WSL2.match(kernel):
-        return 2
-    return 1 if WSL1.match(kernel) else None
 
 
 def wsl_problems(host: Mapping[str, Any]) -> list[str]:

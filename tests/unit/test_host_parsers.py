@@ -164,9 +164,13 @@ def test_disks_without_mounts_have_reasons(tmp_path: Path) -> None:
         ("5.15.167.4-microsoft-standard-WSL2", 2),
         ("6.6.87.2-microsoft-standard-WSL2+", 2),
         ("6.1.21.2-Microsoft-WSL2-custom", 2),
+        ("6.1.21-my-Microsoft-build-WSL2", 2),
         ("4.19.121-microsoft-standard", 2),
+        ("6.6.36.3-microsoft-custom+", 2),
         ("4.4.0-19041-Microsoft", 1),
+        ("4.4.0-Microsoft", 1),
         ("6.12.43-generic", None),
+        ("6.8.0-1029-azure", None),
         ("6.1.150-174.273.amzn2023.x86_64", None),
     ],
 )

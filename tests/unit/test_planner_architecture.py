@@ -68,6 +68,12 @@ def test_a_config_is_read_as_the_catalogue_has_it(name: str) -> None:
     assert architecture_from_config(CONFIGS[name], "a test") == built_in().entries[name].architecture
 
 
+@pytest.mark.parametrize("nothing", [None, [], {}, "text"])
+def test_a_part_for_text_that_is_none_is_left_alone(nothing: object) -> None:
+    config = {**QWEN, "text_config": nothing}
+    assert architecture_from_config(config, "a test") == architecture_from_config(QWEN, "a test")
+
+
 def test_a_config_with_pictures_keeps_the_text_apart() -> None:
     config = {
         "model_type": "gemma3",
@@ -85,6 +91,7 @@ def test_a_config_with_pictures_keeps_the_text_apart() -> None:
     [
         ({}, "bf16"),
         ({"torch_dtype": "float16"}, "f16"),
+        ({"torch_dtype": "float16", "text_config": None}, "f16"),
         ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 8}}, "gptq-int8"),
         ({"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}, "fp8"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_advice, wsl_problems, wsl_version
+from ansible_collections.onprem.llm.plugins.plugin_utils.wsl import wsl_advice, wsl_problems
 
 WSL2 = "5.15.153.1-microsoft-standard-WSL2"
 # As WSL writes it; a drive of Windows is named by its letter.
@@ -28,21 +28,6 @@ def problems(kernel: str = WSL2, systemd: bool = True, mounts: str = MOUNTS, **p
         "paths": paths or {"base_data_dir": "/var/lib/llm"},
     }
     return wsl_problems(host)
-
-
-@pytest.mark.parametrize(
-    ("kernel", "expected"),
-    [
-        (WSL2, 2),
-        ("6.6.87.2-microsoft-standard-WSL2+", 2),
-        ("6.1.21-my-Microsoft-build-WSL2", 2),
-        ("4.4.0-19041-Microsoft", 1),
-        ("6.12.107+deb13-amd64", None),
-        ("6.8.0-1029-azure", None),
-    ],
-)
-def test_kernels(kernel: str, expected: int | None) -> None:
-    assert wsl_version(kernel) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.host.looking import Host
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_host import glibc
 
-# WSL2 calls its kernels so (also those that a person builds); WSL1 pretends to be one of Microsoft's without the 2.
-WSL2 = re.compile(r"microsoft.*WSL2|WSL2.*microsoft|microsoft-standard", re.IGNORECASE)
-WSL1 = re.compile(r"microsoft", re.IGNORECASE)
+# WSL1 names a kernel that it pretends to have 4.4.0-19041-Microsoft, with nothing behind it. Those of WSL2, also those that a person
+# builds, are called 5.15.153.1-microsoft-standard-WSL2, and without the last word before 5.10.
+WSL1 = re.compile(r"-Microsoft$")
+WSL = re.compile(r"microsoft", re.IGNORECASE)
 # What a hypervisor writes into the tables of the firmware, and what systemd-detect-virt(1) calls it.
 HYPERVISORS = {
     "Amazon EC2": "amazon",
@@ -78,9 +79,9 @@ def parse_release(text: str) -> dict[str, str]:
 
 def wsl_version(kernel: str) -> int | None:
     """Return 1 or 2 where Windows runs this Linux, from the release of the kernel (uname -r)."""
-    if WSL2.search(kernel):
-        return 2
-    return 1 if WSL1.search(kernel) else None
+    if WSL1.search(kernel):
+        return 1
+    return 2 if WSL.search(kernel) else None
 
 
 def container(host: Host) -> str | None:

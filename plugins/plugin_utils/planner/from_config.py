@@ -43,7 +43,7 @@ DTYPES = {"float16": "f16", "bfloat16": "bf16", "float32": "f32"}
 
 def architecture_from_config(config: Mapping[str, Any], where: str) -> Architecture:
     """Return the architecture that a config.json describes; ModelError for one whose layers this planner does not know."""
-    text = {**config.get("text_config", {})} or dict(config)
+    text = _of_text(config)
     name = text.get("model_type", config.get("model_type"))
     if name not in KINDS:
         raise ModelError(
@@ -76,7 +76,7 @@ def quantisation_from_config(config: Mapping[str, Any], where: str) -> str:
     """Return the format of the checkpoint that a config.json belongs to."""
     packed = config.get("quantization_config")
     if not isinstance(packed, Mapping):
-        text = config.get("text_config", config)
+        text = _of_text(config)
         return DTYPES.get(str(config.get("torch_dtype") or config.get("dtype") or text.get("torch_dtype") or "bfloat16"), "bf16")
     method, bits = packed.get("quant_method"), packed.get("bits")
     known: dict[tuple[Any, Any], str] = {("awq", 4): "awq", ("gptq", 4): "gptq-int4", ("gptq", 8): "gptq-int8"}
@@ -88,6 +88,12 @@ def quantisation_from_config(config: Mapping[str, Any], where: str) -> str:
         f"{where} is quantised by {method!r} with {bits!r} bits, whose size the planner cannot compute: give its size as weight_bytes, "
         "or choose a checkpoint in awq, gptq, fp8 or bf16."
     )
+
+
+def _of_text(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what describes the language model: of one that sees, too, it is a part of its own."""
+    part = config.get("text_config")
+    return part if isinstance(part, Mapping) and part else config
 
 
 def _first(config: Mapping[str, Any], keys: tuple[str, ...]) -> int:
