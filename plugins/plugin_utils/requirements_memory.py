@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
+from itertools import chain
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of
@@ -14,6 +14,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, where
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of, settings_of
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
@@ -33,17 +34,13 @@ def memory(case: Case) -> Iterator[Finding]:
     if case.host["gpus"] is None and not all(one.on_cpu for one in demands):
         yield unknown("Whether the models fit the GPU is not known while its driver does not work.")
         return
-    too_wide = [one for one in demands if room.gpus and not one.on_cpu and math.prod(one.shape or ()) > len(room.gpus)]
-    for one in too_wide:
-        yield refused(
-            f"{one.said} is to be spread over {math.prod(one.shape or ())} GPUs, but the host has {len(room.gpus)}: lower "
-            "tensor_parallel_size in its options."
-        )
-    placement = place(room, [one for one in demands if one not in too_wide])
-    for sentence in problems(placement):
+    options = {entry["name"]: entry["options"] for entry in case.models("vllm")}
+    told = {one.name: list(refusals(one, options.get(one.name, {}), room)) for one in demands}
+    placement = place(room, demands)
+    for sentence in (*chain(*told.values()), *problems(placement, [name for name, said in told.items() if said])):
         yield refused(sentence)
     decides = _role_decides(case, demands)
-    for fitting in (one for one in placement.places if one.fits):
+    for fitting in (one for one in placement.places if one.fits and not told[one.demand.name]):
         yield _fitting(fitting, decides)
 
 

@@ -14,7 +14,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import room_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import canonical
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import canonical, keywords
 
 # What a person decides of GPUs, in an entry's options. Who has decided one of them has decided all.
 DECIDED = {"gpu-memory-utilization", "tensor-parallel-size", "pipeline-parallel-size", "data-parallel-size", "kv-cache-memory-bytes"}
@@ -40,6 +40,8 @@ def with_shares(models: list[dict[str, Any]], host: Mapping[str, Any], catalogue
     found = []
     for entry, one in zip(models, placement.places, strict=True):
         options = gpu_options(placement, one)
+        own = keywords(entry["options"])
+        options = {name: value for name, value in options.items() if name not in own}
         parts = {"options": {**options, **entry["options"]}, "gpus": [gpu.key for gpu in one.gpus]} if one.gpus else {}
         found.append({**entry, **parts})
     return found

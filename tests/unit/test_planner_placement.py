@@ -109,8 +109,12 @@ def test_variables_for_the_roles() -> None:
     first, second = both.pop("models").values()
     assert both == {"ollama_num_parallel": 3, "ollama_max_loaded_models": 1}
     assert (first["source"], first["context"], first["gpus"]) == ("hf:org/a@main", 8192, ["GPU-0"])
-    assert 0.2 < first["options"].pop("gpu_memory_utilization") < 0.35 and first["options"] == {"max_num_seqs": 2}
-    assert second["options"].keys() == {"gpu_memory_utilization"}, "nobody has asked for users"
+    assert 0.2 < first["options"].pop("gpu_memory_utilization") < 0.35 and first["options"] == {
+        "max_num_seqs": 2,
+        "max_num_batched_tokens": 8192,
+    }
+    # Nobody has asked for users of it: what was counted with.
+    assert second["options"]["max_num_seqs"] == 256
     assert told(room(ram=64), [vllm("a", context=24576)])["vllm_cpu_kvcache_gib"] == 6
     assert told(room(24), [vllm("a")])["models"]["a"]["options"]["gpu_memory_utilization"] == 0.92
     spread = told(room(48, 48, 48, 48, nvlink=True), [vllm("a", LLAMA_70B)])["models"]["a"]

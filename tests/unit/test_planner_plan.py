@@ -37,7 +37,8 @@ def test_a_host_with_both_engines() -> None:
     models = placement.pop("models")
     assert placement == {"ollama_num_parallel": 1, "ollama_max_loaded_models": 1}
     assert models.keys() == {"llama"} and (models["llama"]["source"], models["llama"]["gpus"]) == (f"{LLAMA['source']}@main", ["GPU-1"])
-    assert models["llama"]["options"].keys() == {"max_num_seqs", "gpu_memory_utilization"}
+    options = models["llama"]["options"]
+    assert (options["max_num_seqs"], options["max_num_batched_tokens"], options["gpu_memory_utilization"]) == (4, 2048, 0.57)
     text = "\n".join(plan["table"])
     # The file of Ollama's library, to the byte; 8.03 billion values of 16 bits; 2 x 32 layers x 8 heads x 128 x 2 bytes for each token.
     assert "qwen   ollama  q4_k_m" in text and "4.4 GiB" in text
@@ -67,6 +68,58 @@ def test_a_host_plans_for_its_own_engines(engines: list[str], names: list[str]) 
 def test_what_a_person_has_decided_stays(inputs: dict[str, Any], models: list[dict[str, Any]], words: list[str]) -> None:
     text = "\n".join(llm_plan(models, HOST, inputs)["table"])
     assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "users", "options", "step", "sequences"),
+    [
+        # What is computed with is what vLLM is told: on large GPUs it would take 1,024 sequences by itself, 5 GiB of logits.
+        ("NVIDIA L40S", 45, None, {}, 2048, 256),
+        ("NVIDIA H100 80GB HBM3", 80, None, {}, 8192, 256),
+        ("NVIDIA B200", 180, 300, {}, 16384, 300),
+        ("NVIDIA A100-SXM4-80GB", 80, None, {}, 2048, 256),
+        ("NVIDIA H100 80GB HBM3", 80, None, {"max-num-batched-tokens": 4096}, 4096, 256),
+    ],
+)
+def test_vllm_is_told_the_step_that_was_computed_with(
+    name: str, gib: int, users: int | None, options: dict[str, Any], step: int, sequences: int
+) -> None:
+    host = {**HOST, "gpus": [{**GPU, "name": name, "memory_total": gib * GIB, "compute_capability": "9.0"}]}
+    plan = llm_plan([{**LLAMA, "context": 2048, "users": users, "options": options}], host)
+    told = plan["variables"]["llm_placement"]["models"]["llama"]["options"]
+    assert (told["max_num_batched_tokens"], told["max_num_seqs"]) == (step, sequences), plan["problems"]
+
+
+def test_a_part_of_a_large_gpu_keeps_to_the_small_step() -> None:
+    big = {**LLAMA, "name": "big", "source": "hf:Qwen/Qwen2.5-32B-Instruct", "users": 1}
+    host = {**HOST, "gpus": [{**GPU, "name": "NVIDIA H200", "memory_total": 100 * GIB, "compute_capability": "9.0"}]}
+    plan = llm_plan([big, LLAMA], host)
+    models = plan["variables"]["llm_placement"]["models"]
+    claimed = {name: part["options"]["gpu_memory_utilization"] for name, part in models.items()}
+    assert plan["problems"] == [] and sum(claimed.values()) <= 0.95, claimed
+    assert models["big"]["options"]["max_num_batched_tokens"] in {2048, 8192}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"context": 262144}, "is to have more tokens than the 131072 that the model was made for"),
+        ({"context": 262144, "options": {"hf-overrides": "{}"}}, ""),
+        ({"options": {"tensor_parallel_size": 3}}, "has 32 heads and 8 for its KV cache, which must split evenly: choose another number"),
+        ({"options": {"tensor_parallel_size": 8}}, "is to be spread over 8 GPUs, but gpu1 has 4: lower tensor_parallel_size"),
+        ({"options": {"tensor_parallel_size": 2, "pipeline_parallel_size": 4}}, "is to be spread over 8 GPUs, but gpu1 has 4"),
+        ({"gpus": ["7"]}, "is to have the GPU 7, but gpu1 has 0 (GPU-1), 1 (GPU-2), 2 (GPU-3), 3 (GPU-4): correct its gpus"),
+        ({"gpus": ["GPU-3"]}, ""),
+        ({"options": {"gpu_memory_utilization": 0.2}}, "gives it 9.0 GiB: leave the option out, or set at least 0.44"),
+        # Enough to start with, though not for all users at once.
+        ({"users": 8, "options": {"gpu_memory_utilization": 0.5}}, ""),
+        ({"options": {"tensor_parallel_size": 4}}, ""),
+    ],
+)
+def test_what_vllm_would_refuse_is_refused_before(change: dict[str, Any], words: str) -> None:
+    gpus = [{**HOST["gpus"][0], "index": number, "uuid": f"GPU-{number + 1}"} for number in range(4)]
+    problems = llm_plan([{**LLAMA, **change}], {**HOST, "gpus": gpus}, {"name": "gpu1"})["problems"]
+    assert len(problems) == (1 if words else 0) and words in "".join(problems), problems
 
 
 def test_what_does_not_fit_is_one_sentence() -> None:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Device, Engine, Needs, needs
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.overhead import VLLM_BATCHED_TOKENS, VLLM_SEQUENCES
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class Demand:
     tensor_parallel: int = 0
     pipeline_parallel: int = 0
     on_cpu: bool = False
+    # Tokens of a step of vLLM (max_num_batched_tokens).
+    batched_tokens: int = VLLM_BATCHED_TOKENS
+
+    @property
+    def sequences(self) -> int:
+        """Return how many sequences vLLM may run at once (max_num_seqs), as is counted with."""
+        return max(self.users, VLLM_SEQUENCES)
+
+    @property
+    def alone(self) -> Demand:
+        """Return the same for one user."""
+        return replace(self, users=1)
 
     @property
     def said(self) -> str:
@@ -59,4 +72,5 @@ def _needs(demand: Demand, tensor_parallel: int, pipeline_parallel: int, device:
         demand.kv_type,
         device,
         demand.weight_bytes,
+        demand.batched_tokens,
     )

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.overhead import VLLM_BATCHED_TOKENS, vllm_step
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, Placement, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB, human
@@ -49,18 +50,32 @@ def _part(placement: Placement, entry: Mapping[str, Any], one: Place | None) -> 
     if one is None or not one.fits:
         return part
     part |= {"context": one.demand.context}
-    options = {"max_num_seqs": one.demand.users} if entry["users"] else {}
-    if one.gpus:
-        options |= gpu_options(placement, one)
-        part["gpus"] = [gpu.key for gpu in one.gpus]
+    options = gpu_options(placement, one) if one.gpus else {}
+    options |= {"max_num_seqs": one.demand.users} if entry["users"] else {}
+    part |= {"gpus": [gpu.key for gpu in one.gpus]} if one.gpus else {}
     return {**part, "options": options}
 
 
 def gpu_options(placement: Placement, one: Place) -> dict[str, Any]:
-    """Return the options that give a model of vLLM its part of the GPUs."""
-    options: dict[str, Any] = {"gpu_memory_utilization": utilisation(placement, one)} if one.gpus else {}
+    """Return the options that give a model of vLLM its part of the GPUs, and keep it within what was computed for it."""
+    if not one.gpus:
+        return {}
+    part = utilisation(placement, one)
+    options: dict[str, Any] = {
+        "gpu_memory_utilization": part,
+        "max_num_seqs": one.demand.sequences,
+        "max_num_batched_tokens": _step(one, part),
+    }
     options |= {"tensor_parallel_size": one.tensor_parallel} if one.tensor_parallel > 1 else {}
     return options | ({"pipeline_parallel_size": one.pipeline_parallel} if one.pipeline_parallel > 1 else {})
+
+
+def _step(one: Place, part: float) -> int:
+    """Return max_num_batched_tokens: what vLLM takes by itself on these GPUs, where the model's part has room for it."""
+    own = min(vllm_step(gpu.name, gpu.total) for gpu in one.gpus)
+    needs = replace(one.demand, batched_tokens=max(own, one.demand.batched_tokens)).needs(one.tensor_parallel, one.pipeline_parallel)
+    has_room = all(needs.gpu_bytes <= gpu.total * part for gpu in one.gpus)
+    return own if has_room and one.demand.batched_tokens == VLLM_BATCHED_TOKENS else one.demand.batched_tokens
 
 
 def utilisation(placement: Placement, one: Place) -> float:
@@ -71,10 +86,13 @@ def utilisation(placement: Placement, one: Place) -> float:
     return needed if shared else max(needed, DEFAULT_UTILISATION)
 
 
-def problems(placement: Placement) -> Iterator[str]:
-    """Yield one sentence for each model that does not fit: by how much, and the smallest change that would help."""
+def problems(placement: Placement, told: Collection[str] = ()) -> Iterator[str]:
+    """Yield one sentence for each model that does not fit: by how much, and the smallest change that would help.
+
+    ``told`` are the names of those of which something else was said that has to be mended first.
+    """
     for one in placement.places:
-        if not one.fits:
+        if not one.fits and one.demand.name not in told:
             yield _problem(placement, one.demand)
 
 

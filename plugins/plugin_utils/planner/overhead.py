@@ -21,8 +21,11 @@ LLAMA_PROCESS = 512 * MIB
 VLLM_NON_TORCH = 35 * GIB // 100
 # CUDA graphs: 0.11 to 1.10 GiB in the logs seen ('Graph capturing finished ... took 0.31 GiB'), taken near the upper end.
 VLLM_CUDA_GRAPHS = GIB
-# vLLM's defaults (vllm 0.32.0 engine/arg_utils.py): tokens of a step, and sequences that run at once.
+# vLLM's defaults (vllm 0.32.0 engine/arg_utils.py): tokens of a step, and sequences that run at once. A plan computes with these on every
+# GPU and tells them to vLLM, which would take more by itself on large ones.
 VLLM_BATCHED_TOKENS, VLLM_SEQUENCES = 2048, 256
+# Tokens of a step that vLLM takes by itself, by the memory (bytes) of a GPU that is no A100; 1,024 sequences go with both.
+VLLM_LARGE_STEPS = ((160 * GIB, 16384), (70 * GIB, 8192))
 # The processes of one service in RAM: what the role vllm counts too (vllm_plan.py).
 VLLM_PROCESS = 3 * 10**9
 # Bytes of one logit while the next token is chosen: float32 copies, sorted values with 8-byte indices, probabilities and their sums (vllm
@@ -32,6 +35,12 @@ LOGIT_BYTES = 41
 
 # PyTorch keeps a workspace for cuBLAS: 4096 * 8 KiB on Hopper, else 2 * 4096 KiB + 8 * 16 KiB (aten/src/ATen/cuda/CublasHandlePool.cpp).
 CUBLAS_HOPPER, CUBLAS = 32 * MIB, 2 * 4096 * 1024 + 8 * 16 * 1024
+
+
+def vllm_step(name: str, total: int) -> int:
+    """Return the tokens of a step (max_num_batched_tokens) that vLLM takes by itself on a GPU of that name and memory (bytes)."""
+    large = () if "a100" in name.lower() else VLLM_LARGE_STEPS
+    return next((step for least, step in large if total >= least), VLLM_BATCHED_TOKENS)
 
 
 def llama_compute_bytes(arch: Architecture, cells: int, batch: int = 512) -> int:

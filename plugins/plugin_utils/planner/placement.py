@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.needs import Needs
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.offload import most_gpu_layers, split
@@ -195,6 +196,11 @@ def _size(demand: Demand) -> int:
     return needs.gpu_bytes + needs.ram_bytes
 
 
+def splits_evenly(arch: Architecture, count: int) -> bool:
+    """Tell whether ``count`` GPUs can share each layer: by whole heads, with a KV head each or even copies of one."""
+    return arch.heads % count == 0 and (arch.kv_heads % count == 0 or count % arch.kv_heads == 0)
+
+
 def _shapes(demand: Demand, count: int, nvlink: bool) -> list[tuple[int, int]]:
     """Return how a model may be spread over ``count`` GPUs: (tensor parallel, pipeline parallel), the better first.
 
@@ -205,8 +211,7 @@ def _shapes(demand: Demand, count: int, nvlink: bool) -> list[tuple[int, int]]:
         tensor, pipeline = demand.shape
         return [demand.shape] if tensor * pipeline == count else []
     arch = demand.arch
-    even = arch.heads % count == 0 and (arch.kv_heads % count == 0 or count % arch.kv_heads == 0)
-    shapes = [(count, 1)] if even else []
+    shapes = [(count, 1)] if splits_evenly(arch, count) else []
     if count > 1 and count <= arch.layers:
         shapes.append((1, count))
     return shapes if nvlink or count == 1 else shapes[::-1]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -18,7 +19,9 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.models import ENGINES, 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape import gguf_shape
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.overhead import VLLM_BATCHED_TOKENS
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of, resolve
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
@@ -99,18 +102,21 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     shapes = {str(shape["source"]): shape for shape in inputs.get("shapes") or []}
     room = room_of(str(inputs.get("name") or "this host"), host, str(inputs.get("data_dir") or ""))
     demands, unknown = [], []
+    refused: dict[str, list[str]] = {}
     entries = _present(models, inputs.get("engines") or ENGINES)
     settings = settings_of(inputs, room, entries)
     for entry in entries:
         try:
-            demands.append(demand_of(entry, catalogue, shapes.get(entry["source"]), settings))
+            demand = demand_of(entry, catalogue, shapes.get(entry["source"]), settings)
+            demands.append(demand)
+            refused[demand.name] = list(refusals(demand, entry["options"], room))
         except ModelError as exc:
             reason = (shapes.get(entry["source"]) or {}).get("reason")
             unknown.append(f"{entry['name']} is not in the plan. {exc}" + (f" ({reason})" if reason else ""))
     placement = place(room, demands)
     return {
         "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
-        "problems": list(problems(placement)),
+        "problems": [*chain(*refused.values()), *problems(placement, [name for name, said in refused.items() if said])],
         "unknown": unknown,
         "variables": variables(placement, entries),
     }
@@ -140,6 +146,7 @@ def demand_of(
             "only_on": tuple(entry["gpus"]),
             "tensor_parallel": _count(options.get("tensor_parallel_size")),
             "pipeline_parallel": _count(options.get("pipeline_parallel_size")),
+            "batched_tokens": _count(options.get("max_num_batched_tokens")) or VLLM_BATCHED_TOKENS,
         }
     else:
         context = entry["context"] or options.get("num_ctx") or settings.context

@@ -154,6 +154,7 @@ SOLAR: dict[str, Any] = {"name": "solar", "source": "ollama:solar:10.7b"}
 SMALL = {**H100, "memory_total": 18 * GIB}
 OTHER = {**SMALL, "index": 1, "uuid": "GPU-1"}
 SHARE = {"gpu_memory_utilization": 0.9}
+FOUR = {"gpus": [{**H100, "index": number, "uuid": f"GPU-{number}"} for number in range(4)]}
 WIDE = {"tensor_parallel_size": 2}
 TWO = [{**LLAMA, "context": 8192}, {**LLAMA, "name": "other", "context": 8192}]
 DIRECTORIES: dict[str, str] = INPUTS["directories"]
@@ -269,6 +270,10 @@ CASES = [
     Row("memory", "passes", "GPU 0, 1 (by layers)", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384)),
     Row("memory", "passes", "GPU 0, 1", {"gpus": [SMALL, OTHER]}, only(**LLAMA, context=16384, options=WIDE)),
     Row("memory", "refused", "over 2 GPUs, but the host has 1", inputs=only(**LLAMA, options=WIDE)),
+    Row("memory", "refused", "more tokens than the 131072", inputs=only(**LLAMA, context=262144)),
+    Row("memory", "refused", "which must split evenly", FOUR, only(**LLAMA, context=8192, options={"tensor_parallel_size": 3})),
+    Row("memory", "refused", "is to have the GPU 7, but the host has 0", inputs=only(**LLAMA, gpus=["7"])),
+    Row("memory", "refused", "gives it 8.0 GiB", inputs=only(**LLAMA, context=8192, options={"gpu_memory_utilization": 0.1})),
     Row("memory", "refused", "fits on the host by itself", gpu(memory_total=24 * GIB), {"engines": ["vllm"], "models": TWO}),
     Row("memory", "refused", "of RAM, but the host has 6.0 GiB", {**NO_GPU, "memory.total": 8 * GIB}, only(**LLAMA)),
     Row("memory", "refused", "of RAM for models", {"memory.total": 4 * GIB, **gpu(memory_total=2 * GIB)}, ONLY_OLLAMA),
