@@ -14,7 +14,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, where
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.plan import demand_of, settings_of
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals, too_old, unjudged
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
@@ -31,9 +31,6 @@ def memory(case: Case) -> Iterator[Finding]:
         return
     room = room_of(NAME, case.host)
     demands = yield from _demands(case, room)
-    if case.host["gpus"] is None and not all(one.on_cpu for one in demands):
-        yield unknown("Whether the models fit the GPU is not known while its driver does not work.")
-        return
     options = {entry["name"]: entry["options"] for entry in case.models("vllm")}
     told = {one.name: list(refusals(one, options.get(one.name, {}), room)) for one in demands}
     placement = place(room, demands)
@@ -58,12 +55,18 @@ def _demands(case: Case, room: Room) -> Generator[Finding, None, list[Demand]]:
     catalogue, settings = catalogue_of(case), settings_of(case.inputs, room, entries)
     for entry in entries:
         try:
-            found.append(demand_of(entry, catalogue, None, settings))
+            demand = demand_of(entry, catalogue, None, settings)
         except ModelError as exc:
             missing = f"The size of the model {entry['name']} is not known: add it to llm_catalogue_extra."
             yield unknown(
                 missing if entry_of(entry["source"], catalogue) is None else f"The model {entry['name']} could not be computed with. {exc}"
             )
+            continue
+        if why := unjudged(demand, room):
+            yield unknown(f"{demand.said} is not judged. {why}")
+        elif not too_old(demand, room):
+            # What is too old is refused by another requirement.
+            found.append(demand)
     return found
 
 

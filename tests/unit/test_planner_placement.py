@@ -71,9 +71,9 @@ def test_places(where: Room, demands: list[Demand], expected: list[tuple[Any, ..
     assert spots(place(where, demands)) == expected
 
 
-def test_vllm_is_on_the_cpu_where_the_card_is_too_old() -> None:
+def test_vllm_has_no_place_where_the_card_is_too_old() -> None:
     old = place(room(32, capability=(7, 0)), [vllm("a"), ollama("o")])
-    assert spots(old) == [("a", [], 1, 1), ("o", [0], 1, 1)]
+    assert spots(old) == [("a",), ("o", [0], 1, 1)]
 
 
 def test_a_model_that_is_partly_on_the_cpu() -> None:
@@ -130,7 +130,9 @@ def test_variables_for_the_roles() -> None:
             ["a (bf16, 65536 tokens, 2 users) needs", "1 x card with 24.0 GiB", "With a context of 16384 tokens it fits"],
         ),
         (room(24), [vllm("a", context=8192, users=40)], ["GiB too little", "it fits."]),
-        (room(16), [vllm("a")], ["needs", "GiB too little", "No context is short enough"]),
+        (room(16), [vllm("a")], ["needs", "GiB too little. With vllm_variant set to cpu it fits"]),
+        (room(16, ram=8), [vllm("a")], ["needs", "GiB too little", "No context is short enough"]),
+        (room(8, ram=4), [replace(ollama("a"), quantisation="f16")], ["In q8_0 it fits: take a tag or a file of that quantisation."]),
         (room(ram=4), [ollama("a")], ["GiB of RAM, but gpu1 has 4.0 GiB for models", "GiB too little"]),
         (room(24), [vllm("a"), vllm("b")], ["fits on gpu1 by itself, but not beside the other models"]),
     ],
@@ -185,6 +187,13 @@ def test_what_holds_for_every_plan(seed: int) -> None:
         gpus=tuple(replace(gpu, total=gpu.total + chance.randrange(3) * 7 * GIB) for gpu in where.gpus),
     )
     assert place(more, demands).fits, "more memory never makes a plan impossible"
+    card = replace(room(chance.choice([8, 24, 80])).gpus[0], index=9, uuid="GPU-9")
+    wider = place(replace(where, gpus=(*where.gpus, card)), demands)
+    assert wider.fits or not where.gpus, "nor does another card"
+    # Only where the CPU had to do, for the role takes the GPU once there is one.
+    assert all(
+        "With vllm_variant set to cpu it fits" in said or "beside the other" in said or "it fits." in said for said in problems(wider)
+    )
     fewer = [replace(demand, users=1, context=demand.context // 2) for demand in demands]
     assert place(where, fewer).fits, "fewer users with less context never need more"
 

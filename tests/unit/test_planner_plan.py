@@ -239,6 +239,53 @@ def test_a_budget_buys_instances_and_more_money_never_buys_less() -> None:
     assert "USD per hour on demand in us-east-1, prices of 2026-07-20" in "\n".join(lines)
 
 
+@pytest.mark.parametrize(
+    ("change", "inputs", "words"),
+    [
+        ({"gpus": [{**GPU, "mig": True}]}, {}, "llama is not in the plan. L40S is split by MIG"),
+        ({"gpus": [{**GPU, "name": "GB10", "memory_total": None}]}, {}, "llama is not in the plan. The memory of GB10 is not known"),
+        ({"gpus": None}, {}, "llama is not in the plan. Whether it fits the GPU is not known while its driver does not work"),
+        ({"gpus": [{**GPU, "compute_capability": "6.1"}]}, {}, "vLLM needs compute capability 7.5 or newer, but the L40S has 6.1"),
+        # The role refuses the host, though another card would do.
+        (
+            {"gpus": [{**GPU, "compute_capability": "6.1"}, {**GPU, "index": 1, "uuid": "GPU-2", "compute_capability": "9.0"}]},
+            {},
+            "has 6.1",
+        ),
+        ({"gpus": [{**GPU, "mig": True}]}, {"vllm_variant": "cpu"}, ""),
+        ({"gpus": []}, {}, ""),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_no_reason_for_the_cpu(change: dict[str, Any], inputs: dict[str, Any], words: str) -> None:
+    plan = llm_plan([{**LLAMA, "context": 8192}], {**HOST, **change}, inputs)
+    said = [*plan["unknown"], *plan["problems"]]
+    assert len(said) == bool(words) and words in "".join(said), said
+    assert ("vllm_cpu_kvcache_gib" in plan["variables"]["llm_placement"]) == (not words)
+    # A wish does not know vllm_variant.
+    choices = llm_choices({"engine": "vllm"}, {"gpu1": {**HOST, **change}})["choices"]
+    assert bool(choices) == (change == {"gpus": []})
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"task": "embedding"}, "No model of the catalogue has the task embedding: ask for one of chat, code"),
+        ({"task": "code", "language": "xx"}, "No card of a model for code names the language 'xx'"),
+        ({"budget": 0.001}, "No instance type costs so little"),
+    ],
+)
+def test_what_left_nothing_to_choose_is_said(wish: dict[str, Any], words: str) -> None:
+    found = llm_choices(wish, {"gpu1": HOST})
+    assert found["choices"] == [] and words in found["lines"][1]
+
+
+def test_a_wish_heeds_the_disk() -> None:
+    full = {**HOST, "disks": [{"path": "/var/lib/llm", "free": 3 * GIB}]}
+    found = llm_choices({"choices": 50}, {"gpu1": full}, {"data_dir": "/var/lib/llm"})["choices"]
+    assert found and not [choice for choice in found if choice["entry"]["name"] in {"qwen2.5:7b", "llama3.1:8b"}]
+    assert "0 MiB of disk free" in llm_plan([QWEN], {**HOST, "disks": [{"path": "/x", "free": 0}]}, {"data_dir": "/x"})["table"][0]
+
+
 def test_nothing_fits() -> None:
     found = llm_choices({"task": "chat"}, {"tiny": {"memory": {"total": 2 * GIB}}})
     assert found["choices"] == [] and "Nothing of the catalogue fits" in found["lines"][1]

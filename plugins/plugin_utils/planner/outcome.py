@@ -19,6 +19,8 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool impor
 
 # Contexts that are tried where a model does not fit with the one that was asked for: powers of two, as people write them.
 SMALLEST_CONTEXT = 1024
+# Quantisations that are tried for Ollama where no context is short enough, the best first.
+LOWER_MIXES = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "q3_k_m", "q2_k")
 
 
 def variables(placement: Placement, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def _problem(placement: Placement, demand: Demand) -> str:
 
 
 def _remedy(room: Room, demand: Demand) -> str:
-    """Return the smallest change that makes one model fit: a shorter context, fewer users, or another model."""
+    """Return the smallest change that makes one model fit: a shorter context, fewer users, the CPU, or another model."""
     context = demand.context
     while context > SMALLEST_CONTEXT:
         context = 1 << ((context - 1).bit_length() - 1)
@@ -136,6 +138,12 @@ def _remedy(room: Room, demand: Demand) -> str:
         return f"With {fit} users it fits."
     if place(room, [_with(demand, SMALLEST_CONTEXT, 1)]).fits:
         return f"With one user and {SMALLEST_CONTEXT} tokens it fits."
+    if demand.engine == "vllm" and not demand.on_cpu and place(room, [replace(demand, on_cpu=True)]).fits:
+        return "With vllm_variant set to cpu it fits, and is slow."
+    lower = [replace(demand, quantisation=mix, weight_bytes=None) for mix in LOWER_MIXES] if demand.engine == "ollama" else []
+    for other in lower:
+        if other.needs().disk_bytes < demand.needs().disk_bytes and place(room, [other]).fits:
+            return f"In {other.quantisation} it fits: take a tag or a file of that quantisation."
     return "No context is short enough: choose a lower quantisation, a smaller model or a larger host; 'llm_wish' proposes some."
 
 
@@ -154,7 +162,7 @@ def _gpus(room: Room) -> str:
 def table(placement: Placement) -> list[str]:
     """Return the lines of a table: what each model takes and where, and by which formula each number came about."""
     room = placement.room
-    disk = f"; {human(room.disk)} of disk free" if room.disk else ""
+    disk = f"; {human(room.disk)} of disk free" if room.disk is not None else ""
     lines = [f"{room.host}: {_gpus(room)}; {human(room.ram)} of RAM for models{disk}"]
     rows: list[tuple[str, ...]] = [("model", "engine", "quantisation", "context x users", "where", "per GPU", "RAM", "disk")]
     rows += [_row(one) for one in placement.places]

@@ -70,12 +70,13 @@ class _Search:
 
     def ways(self, demand: Demand) -> Iterator[Place]:
         """Yield the places that are free for a model of vLLM, the best first: few GPUs, and those that are emptiest."""
-        able = [] if demand.on_cpu else [gpu for gpu in self.room.gpus if not gpu.capability or gpu.capability[:2] >= CUDA_CAPABILITY]
-        if not able:
+        # The role takes the CPU where there is no GPU of NVIDIA (vllm_variant.py), not where one cannot be used.
+        if demand.on_cpu or not self.room.gpus:
             needs = demand.needs(device="cpu")
             if needs.ram_bytes <= self.ram:
                 yield Place(demand, needs)
             return
+        able = [gpu for gpu in self.room.gpus if not gpu.capability or gpu.capability[:2] >= CUDA_CAPABILITY]
         if demand.only_on:
             able = [gpu for gpu in able if {gpu.key, str(gpu.index)} & set(demand.only_on)]
         for count in range(1, len(able) + 1):

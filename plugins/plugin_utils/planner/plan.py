@@ -21,7 +21,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.gguf_shape impo
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import problems, table, variables
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.overhead import VLLM_BATCHED_TOKENS
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import place
-from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import refusals, too_old, unjudged
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.resolve import entry_of, resolve
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import GIB
@@ -108,15 +108,20 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     for entry in entries:
         try:
             demand = demand_of(entry, catalogue, shapes.get(entry["source"]), settings)
-            demands.append(demand)
-            refused[demand.name] = list(refusals(demand, entry["options"], room))
         except ModelError as exc:
             reason = (shapes.get(entry["source"]) or {}).get("reason")
             unknown.append(f"{entry['name']} is not in the plan. {exc}" + (f" ({reason})" if reason else ""))
+            continue
+        if why := unjudged(demand, room):
+            unknown.append(f"{demand.name} is not in the plan. {why}")
+            continue
+        demands.append(demand)
+        old = too_old(demand, room)
+        refused[demand.name] = [old] if old else list(refusals(demand, entry["options"], room))
     placement = place(room, demands)
     return {
         "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
-        "problems": [*chain(*refused.values()), *problems(placement, [name for name, said in refused.items() if said])],
+        "problems": [*dict.fromkeys(chain(*refused.values())), *problems(placement, [name for name, said in refused.items() if said])],
         "unknown": unknown,
         "variables": variables(placement, entries),
     }

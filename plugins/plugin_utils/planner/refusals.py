@@ -15,6 +15,25 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Roo
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.vllm_pool import HIGHEST_UTILISATION, requested_bytes
 from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_options import keywords
+from ansible_collections.onprem.llm.plugins.plugin_utils.vllm_variant import capability_problem
+
+
+def unjudged(demand: Demand, room: Room) -> str:
+    """Return why it is not known whether a model fits; empty if it can be computed."""
+    if demand.on_cpu:
+        return ""
+    parts = [name for name in demand.only_on if name.startswith("MIG-")]
+    if parts:
+        return f"It has {parts[0]}, a part of a GPU, whose memory is not planned with: compare it with what the model needs."
+    return "" if room.gpus else room.unjudged
+
+
+def too_old(demand: Demand, room: Room) -> str:
+    """Return why the role vllm refuses the GPUs of a host; empty if it does not, or leaves them alone."""
+    if demand.engine != "vllm" or demand.on_cpu:
+        return ""
+    told = [{"name": gpu.name, "compute_capability": ".".join(map(str, gpu.capability))} for gpu in room.gpus]
+    return capability_problem({"gpus": told})
 
 
 def refusals(demand: Demand, options: Mapping[Any, Any], room: Room) -> Iterator[str]:

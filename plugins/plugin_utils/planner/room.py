@@ -49,20 +49,25 @@ class Room:
     disk: int | None = None
     nvlink: bool = False
     notes: tuple[str, ...] = ()
+    # Why a GPU of NVIDIA, which the roles would use, cannot be planned with; empty if all can.
+    unjudged: str = ""
 
 
 def room_of(host: str, facts: Mapping[str, Any], data_dir: str = "") -> Room:
     """Return the room of a host from its facts (``host_info``); a GPU that no engine can use is left out, and a note says so."""
     gpus, notes = [], []
+    unjudged = "Whether it fits the GPU is not known while its driver does not work." if facts.get("gpus", []) is None else ""
     for number, gpu in enumerate(facts.get("gpus") or []):
         if gpu["vendor"] != "nvidia":
             notes.append(
                 f"{gpu['name'] or gpu['vendor']} is not planned with: only NVIDIA's GPUs are, so its models are planned on the CPU."
             )
         elif gpu.get("mig"):
-            notes.append(f"{gpu['name']} is split by MIG, and its parts are not planned with: give models their parts by 'gpus'.")
+            unjudged = f"{gpu['name']} is split by MIG, and its parts are not planned with: give models their parts by 'gpus'."
+            notes.append(unjudged)
         elif not gpu["memory_total"]:
-            notes.append(f"The memory of {gpu['name']} is not known, so it is not planned with: see what preflight.yml says of the driver.")
+            unjudged = f"The memory of {gpu['name']} is not known, so it is not planned with: see what preflight.yml says of the driver."
+            notes.append(unjudged)
         else:
             gpus.append(_gpu(number, gpu))
     notes += [
@@ -77,7 +82,7 @@ def room_of(host: str, facts: Mapping[str, Any], data_dir: str = "") -> Room:
     total = (facts.get("memory") or {}).get("total") or 0
     free = [disk["free"] for disk in facts.get("disks") or [] if disk["path"] == data_dir and disk["free"] is not None]
     links = (facts.get("nvidia") or {}).get("nvlink") or []
-    return Room(host, tuple(gpus), max(0, total - RESERVED_RAM), min(free) if free else None, bool(links), tuple(notes))
+    return Room(host, tuple(gpus), max(0, total - RESERVED_RAM), min(free) if free else None, bool(links), tuple(notes), unjudged)
 
 
 def _gpu(number: int, gpu: Mapping[str, Any]) -> Gpu:

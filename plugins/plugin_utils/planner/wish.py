@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import D
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.instances import Instance, instances, table
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.outcome import where
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.placement import Place, place
+from ansible_collections.onprem.llm.plugins.plugin_utils.planner.refusals import too_old, unjudged
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.room import Room, room_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.terms import human
 
@@ -154,15 +155,19 @@ def choices_of(wish: Wish, rooms: list[tuple[Room, float | None]], catalogue: Ca
 
 
 def _cheapest(entry: Entry, demand: Demand, rooms: list[tuple[Room, float | None]]) -> Choice | None:
-    found = [Choice(entry, one, room, price) for room, price in rooms for one in place(room, [demand]).places if one.fits]
+    judged = [(room, price) for room, price in rooms if not unjudged(demand, room) and not too_old(demand, room)]
+    found = [Choice(entry, one, room, price) for room, price in judged for one in place(room, [demand]).places if _fits(one, room)]
     return min(found, key=lambda choice: choice.rank, default=None)
+
+
+def _fits(one: Place, room: Room) -> bool:
+    """Tell whether there is room for a model, its files among it."""
+    return one.needs is not None and (room.disk is None or one.needs.disk_bytes <= room.disk)
 
 
 def _demands(wish: Wish, entry: Entry) -> Iterator[Demand]:
     """Yield the ways to serve a model that does what is wanted."""
-    # Where nobody has written down the languages, English is what a model knows.
-    languages = entry.languages or ("en",)
-    if wish.task not in entry.tasks or wish.language.lower() not in languages or wish.context > entry.max_context:
+    if wish.task not in entry.tasks or not _speaks(entry, wish.language) or wish.context > entry.max_context:
         return
     if wish.commercial and entry.licence.commercial is not True:
         return
@@ -172,6 +177,11 @@ def _demands(wish: Wish, entry: Entry) -> Iterator[Demand]:
             yield Demand(_tag(entry, mix), "ollama", arch, mix, wish.context, wish.users, entry.known_bytes(mix))
     if wish.engine != "ollama" and entry.hf and (wish.gated or not entry.gated):
         yield Demand(entry.id, "vllm", arch, entry.hub_quantisation, wish.context, wish.users)
+
+
+def _speaks(entry: Entry, language: str) -> bool:
+    """Tell whether a model's card lists a language; where nobody has written any down, English is what it knows."""
+    return language.lower() in (entry.languages or ("en",))
 
 
 def _tag(entry: Entry, mix: str) -> str:
@@ -188,7 +198,7 @@ def llm_choices(wish: Any, hosts: Mapping[str, Any] | None = None, inputs: Mappi
     """Return what to choose (dict): ``choices``, the best first, and ``lines`` for people.
 
     ``wish`` is ``llm_wish``; ``hosts`` is a mapping of names to what ``host_info`` returned as ``host``. With a budget the rooms are
-    instance types of EC2 at that price, otherwise the hosts. ``inputs`` may have ``catalogue_extra``.
+    instance types of EC2 at that price, otherwise the hosts. ``inputs`` may have ``catalogue_extra``, and ``data_dir``, where models go.
     """
     wanted = wish_of(wish)
     catalogue = load((inputs or {}).get("catalogue_extra"))
@@ -196,16 +206,34 @@ def llm_choices(wish: Any, hosts: Mapping[str, Any] | None = None, inputs: Mappi
         offers: list[Instance] = instances(wanted.budget)
         rooms: list[tuple[Room, float | None]] = [(offer.room, offer.usd_hour) for offer in offers]
     else:
-        rooms = [(room_of(name, facts), None) for name, facts in (hosts or {}).items()]
+        data_dir = str((inputs or {}).get("data_dir") or "")
+        rooms = [(room_of(name, facts, data_dir), None) for name, facts in (hosts or {}).items()]
     found = [choice.told() for choice in choices_of(wanted, rooms, catalogue)]
-    return {"choices": found, "lines": list(_lines(wanted, found, len(rooms)))}
+    nothing = "" if found else _why_nothing(wanted, catalogue, len(rooms))
+    return {"choices": found, "lines": list(_lines(wanted, found, len(rooms), nothing))}
 
 
-def _lines(wish: Wish, found: list[dict[str, Any]], rooms: int) -> Iterator[str]:
+def _why_nothing(wish: Wish, catalogue: Catalogue, rooms: int) -> str:
+    """Say what left nothing to choose from."""
+    able = [entry for entry in catalogue.entries.values() if wish.task in entry.tasks]
+    if not able:
+        tasks = sorted({task for entry in catalogue.entries.values() for task in entry.tasks})
+        return f"No model of the catalogue has the task {wish.task}: ask for one of {', '.join(tasks)}, or use llm_catalogue_extra."
+    if not any(_speaks(entry, wish.language) for entry in able):
+        return (
+            f"No card of a model for {wish.task} names the language '{wish.language}', though some know more than they name: ask for 'en' "
+            "and try what is proposed, or add the language to a model by llm_catalogue_extra."
+        )
+    if not rooms:
+        return "No instance type costs so little: raise the budget." if wish.budget is not None else "No host was looked at: name some."
+    return "Nothing of the catalogue fits: allow fewer users, a shorter context, another language or licence, or a larger host."
+
+
+def _lines(wish: Wish, found: list[dict[str, Any]], rooms: int, nothing: str) -> Iterator[str]:
     place_word = f"within {wish.budget:g} USD per hour" if wish.budget is not None else f"on {rooms} hosts"
     yield f"{wish.task} in '{wish.language}' for {wish.users} users with {wish.context} tokens each, {place_word}:"
-    if not found:
-        yield "  Nothing of the catalogue fits: allow fewer users, a shorter context, another language or licence, or a larger host."
+    if nothing:
+        yield f"  {nothing}"
     for number, choice in enumerate(found, start=1):
         entry = choice["entry"]
         yield f"  {number}. {entry['name']} by {entry['engine']}, {choice['where']}: {entry['source']}"
