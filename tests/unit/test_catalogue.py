@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import built_in, load, raw_entries, sources
-from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import hub_format_in, mix_in, stem
+from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import hub_format_in, mix_in, other_quantisation_in, stem
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.tensors import active_parameters_of, parameters_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.weights import gguf_size
 
@@ -112,11 +112,39 @@ def test_every_spelling_finds_the_model(name: str, wanted: str) -> None:
         ("qwen2.5:7b-instruct-q4_K_M", "qwen2.5-7b", "q4_k_m", ""),
         ("Model-7B.Q5_K_S.gguf", "model-7b", "q5_k_s", ""),
         ("Model-7B-IQ4_XS-00001-of-00002.gguf", "model-7b", "", ""),
+        ("Model-7B-Q2_K_XL.gguf", "model-7b", "", ""),
+        ("gpt-oss-20b-MXFP4_MOE.gguf", "gpt-oss-20b", "mxfp4_moe", "mxfp4"),
         ("phi3:3.8b-mini-4k-instruct-fp16", "phi3-3.8b-mini-4k", "fp16", ""),
     ],
 )
 def test_what_a_name_tells(name: str, words: str, mix: str, hub: str) -> None:
     assert (stem(name), mix_in(name), hub_format_in(name)) == (words, mix, hub)
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("7b-instruct-iq3_xxs", "iq3_xxs"),
+        ("Qwen2.5-7B-Instruct-IQ4_XS.gguf", "iq4_xs"),
+        ("Qwen2.5-7B-Instruct-Q2_K_XL.gguf", "q2_k_xl"),
+        ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "bnb"),
+        ("nvidia/Qwen3-8B-NVFP4", "nvfp4"),
+        ("RedHatAI/Qwen2.5-7B-Instruct-quantized.w8a8", "w8a8"),
+        ("RedHatAI/Qwen2.5-7B-Instruct-quantized.w4a16", ""),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", ""),
+        ("bartowski/Qwen2.5-7B-Instruct-GGUF", ""),
+        ("Model-7B-i1-Q4_K_M.gguf", ""),
+        ("7b-instruct-q4_K_M", ""),
+        ("latest", ""),
+    ],
+)
+def test_a_quantisation_that_is_not_computed_is_found_in_a_name(name: str, word: str) -> None:
+    assert other_quantisation_in(name) == word
+
+
+def test_no_name_of_the_catalogue_has_such_a_word() -> None:
+    names = [name for entry in built_in().entries.values() for name in (entry.id, entry.hf, *entry.ollama) if name]
+    assert [name for name in names if other_quantisation_in(name)] == []
 
 
 def test_a_user_adds_and_corrects() -> None:

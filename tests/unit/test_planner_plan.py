@@ -153,6 +153,20 @@ def test_inputs_that_cannot_be_are_one_sentence(inputs: dict[str, Any], words: s
         llm_plan([QWEN], HOST, inputs)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": "ollama:qwen2.5:7b-instruct-iq3_xxs"},
+        {"source": "hf:bartowski/Qwen2.5-7B-Instruct-GGUF#Qwen2.5-7B-Instruct-IQ4_XS.gguf"},
+        {"source": "hf:unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "engine": "vllm"},
+    ],
+)
+def test_a_quantisation_that_is_not_computed_is_no_other_one(change: dict[str, Any]) -> None:
+    (unknown,) = llm_plan([{**QWEN, **change}], HOST)["unknown"]
+    assert "whose size the planner does not compute: let the plan read its files" in unknown
+    assert plan_questions([{**QWEN, **change}], {"source": "open"})["sources"], "so that the plan reads its files"
+
+
 def test_a_number_of_an_option_may_be_text() -> None:
     plan = llm_plan([{**LLAMA, "context": None, "options": {"max-model-len": "8192"}}], HOST)
     assert plan["unknown"] == [] and any("8192 x 4" in line for line in plan["table"])

@@ -85,8 +85,8 @@ def quantisation_from_config(config: Mapping[str, Any], where: str) -> str:
     if method in {"fp8", "mxfp4"}:
         return str(method)
     raise ModelError(
-        f"{where} is quantised by {method!r} with {bits!r} bits, whose size the planner cannot compute: give its size as weight_bytes, "
-        "or choose a checkpoint in awq, gptq, fp8 or bf16."
+        f"{where} is quantised by {method!r} with {bits!r} bits, whose size the planner cannot compute: choose a checkpoint in awq, "
+        "gptq, fp8, mxfp4 or bf16, or plan with one of these and compare the sizes of the files."
     )
 
 

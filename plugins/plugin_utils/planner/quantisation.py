@@ -67,8 +67,7 @@ def quantisation_named(text: str) -> str:
     name = SPELLINGS.get(name, name)
     if name not in MIXES and name not in FORMATS:
         raise ModelError(
-            f"The quantisation {text!r} is not known: use one of {', '.join(MIXES)} for GGUF or {', '.join(FORMATS)} for Hugging Face, "
-            "or give the size of the files as weight_bytes."
+            f"The quantisation {text!r} is not known: use one of {', '.join(MIXES)} for GGUF or {', '.join(FORMATS)} for Hugging Face."
         )
     return name
 

@@ -14,7 +14,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import as_source
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.entry import Entry
 from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.loader import Catalogue
-from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import hub_format_in, mix_in
+from ansible_collections.onprem.llm.plugins.plugin_utils.catalogue.names import hub_format_in, mix_in, other_quantisation_in
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_config import architecture_from_config, quantisation_from_config
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.from_gguf import architecture_from_gguf, mix_of
@@ -73,14 +73,20 @@ def resolve(reference: str, catalogue: Catalogue, config: Mapping[str, Any] | No
         raise ModelError(f"{where} is one of {gguf_header.shards} files, so its header does not describe the whole model: {ADVICE}.")
     if entry is None:
         raise ModelError(f"{where} is not in the catalogue, so its size is not known: {ADVICE}.")
+    told = [str(ref.name.tag)] if isinstance(ref, OllamaRef) else [name, ref.path if isinstance(ref, FileRef) else ref.file]
+    strange = next((word for word in map(other_quantisation_in, told) if word), "")
+    if strange:
+        raise ModelError(
+            f"{where} is quantised as {strange!r} by its name, whose size the planner does not compute: let the plan read its files, or "
+            "choose a quantisation that it knows (docs/planner.md)."
+        )
     if isinstance(ref, OllamaRef):
         return _of_ollama(reference, ref, entry)
     file = ref.path if isinstance(ref, FileRef) else ref.file
     mix = mix_in(file)
     if file.lower().endswith(".gguf") or (mix and "gguf" in name.lower()):
         return Model(reference, entry, entry.architecture, quantisation_named(mix or entry.ollama_quantisation), None, "gguf name")
-    told = hub_format_in(name)
-    return Model(reference, entry, entry.architecture, told or entry.hub_quantisation, None, "catalogue")
+    return Model(reference, entry, entry.architecture, hub_format_in(name) or entry.hub_quantisation, None, "catalogue")
 
 
 def _of_ollama(reference: str, ref: OllamaRef, entry: Entry) -> Model:
