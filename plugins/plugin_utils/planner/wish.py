@@ -89,6 +89,8 @@ class Choice:
     place: Place
     room: Room
     usd_hour: float | None = None
+    # The language that is wanted, where the card does not name it but says that there are more than it names.
+    unnamed: str = ""
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -96,7 +98,15 @@ class Choice:
         demand = self.place.demand
         whole = bool(self.place.gpus) and self.place.gpu_layers is None
         wanted = "vllm" if self.place.gpus and demand.users >= MANY else "ollama"
-        return (not whole, -self.entry.parameters, -self.bits, demand.engine != wanted, self.usd_hour or 0.0, self.room.host)
+        return (
+            not whole,
+            bool(self.unnamed),
+            -self.entry.parameters,
+            -self.bits,
+            demand.engine != wanted,
+            self.usd_hour or 0.0,
+            self.room.host,
+        )
 
     @property
     def bits(self) -> float:
@@ -134,6 +144,8 @@ class Choice:
         yield f"tasks {', '.join(entry.tasks)} ({entry.tasks_source or 'no source'})"
         languages = ", ".join(entry.languages) or "not written down"
         yield f"languages {languages}" + (f", {entry.languages_note}" if entry.languages_note else "")
+        if self.unnamed:
+            yield f"its card does not name the language '{self.unnamed}': try it"
         licence = entry.licence
         terms = {True: "commercial use allowed", False: "no commercial use", None: "read it before commercial use"}[licence.commercial]
         yield f"licence {licence.name or 'unknown'}, {terms}"
@@ -148,15 +160,15 @@ def choices_of(wish: Wish, rooms: list[tuple[Room, float | None]], catalogue: Ca
     best: dict[str, Choice] = {}
     for entry in catalogue.entries.values():
         for demand in _demands(wish, entry):
-            found = _cheapest(entry, demand, rooms)
+            found = _cheapest(entry, demand, rooms, "" if _names(entry, wish.language) else wish.language)
             if found and (entry.id not in best or found.rank < best[entry.id].rank):
                 best[entry.id] = found
     return sorted(best.values(), key=lambda choice: choice.rank)[: wish.choices]
 
 
-def _cheapest(entry: Entry, demand: Demand, rooms: list[tuple[Room, float | None]]) -> Choice | None:
+def _cheapest(entry: Entry, demand: Demand, rooms: list[tuple[Room, float | None]], unnamed: str) -> Choice | None:
     judged = [(room, price) for room, price in rooms if not unjudged(demand, room) and not too_old(demand, room)]
-    found = [Choice(entry, one, room, price) for room, price in judged for one in place(room, [demand]).places if _fits(one, room)]
+    found = [Choice(entry, one, room, price, unnamed) for room, price in judged for one in place(room, [demand]).places if _fits(one, room)]
     return min(found, key=lambda choice: choice.rank, default=None)
 
 
@@ -180,7 +192,12 @@ def _demands(wish: Wish, entry: Entry) -> Iterator[Demand]:
 
 
 def _speaks(entry: Entry, language: str) -> bool:
-    """Tell whether a model's card lists a language; where nobody has written any down, English is what it knows."""
+    """Tell whether a model may know a language: its card names it, or says that there are more than it names."""
+    return _names(entry, language) or bool(entry.languages_note)
+
+
+def _names(entry: Entry, language: str) -> bool:
+    """Tell whether a model's card names a language; where nobody has written any down, English is what it knows."""
     return language.lower() in (entry.languages or ("en",))
 
 
@@ -221,8 +238,8 @@ def _why_nothing(wish: Wish, catalogue: Catalogue, rooms: int) -> str:
         return f"No model of the catalogue has the task {wish.task}: ask for one of {', '.join(tasks)}, or use llm_catalogue_extra."
     if not any(_speaks(entry, wish.language) for entry in able):
         return (
-            f"No card of a model for {wish.task} names the language '{wish.language}', though some know more than they name: ask for 'en' "
-            "and try what is proposed, or add the language to a model by llm_catalogue_extra."
+            f"No card of a model for {wish.task} names the language '{wish.language}' or more languages than it names: ask for "
+            "'en' and try what is proposed, or add the language to a model by llm_catalogue_extra."
         )
     if not rooms:
         return "No instance type costs so little: raise the budget." if wish.budget is not None else "No host was looked at: name some."
