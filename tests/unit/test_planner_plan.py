@@ -78,13 +78,15 @@ def test_what_a_person_has_decided_stays(inputs: dict[str, Any], models: list[di
         ("NVIDIA B200", 180, 300, {}, 16384, 300),
         ("NVIDIA A100-SXM4-80GB", 80, None, {}, 2048, 256),
         ("NVIDIA H100 80GB HBM3", 80, None, {"max-num-batched-tokens": 4096}, 4096, 256),
+        # A whole prompt in one step.
+        ("NVIDIA L40S", 45, None, {"enable-chunked-prefill": False}, 4096, 256),
     ],
 )
 def test_vllm_is_told_the_step_that_was_computed_with(
     name: str, gib: int, users: int | None, options: dict[str, Any], step: int, sequences: int
 ) -> None:
     host = {**HOST, "gpus": [{**GPU, "name": name, "memory_total": gib * GIB, "compute_capability": "9.0"}]}
-    plan = llm_plan([{**LLAMA, "context": 2048, "users": users, "options": options}], host)
+    plan = llm_plan([{**LLAMA, "context": 4096, "users": users, "options": options}], host)
     told = plan["variables"]["llm_placement"]["models"]["llama"]["options"]
     assert (told["max_num_batched_tokens"], told["max_num_seqs"]) == (step, sequences), plan["problems"]
 

@@ -151,7 +151,7 @@ def demand_of(
             "only_on": tuple(entry["gpus"]),
             "tensor_parallel": _count(options.get("tensor_parallel_size")),
             "pipeline_parallel": _count(options.get("pipeline_parallel_size")),
-            "batched_tokens": _count(options.get("max_num_batched_tokens")) or VLLM_BATCHED_TOKENS,
+            "batched_tokens": _count(options.get("max_num_batched_tokens")) or _step(options, _count(context)),
         }
     else:
         context = entry["context"] or options.get("num_ctx") or settings.context
@@ -177,6 +177,11 @@ def demand_of(
     )
     demand.needs()
     return demand
+
+
+def _step(options: Mapping[str, Any], context: int) -> int:
+    """Return the tokens of a step of vLLM: a prompt is computed in parts, unless a person has turned that off (enable_chunked_prefill)."""
+    return max(context, VLLM_BATCHED_TOKENS) if options.get("enable_chunked_prefill") is False else VLLM_BATCHED_TOKENS
 
 
 def _whole(name: str, value: Any) -> int:
