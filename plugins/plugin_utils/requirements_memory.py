@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from itertools import chain
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sizes import catalogue_of
@@ -32,12 +31,12 @@ def memory(case: Case) -> Iterator[Finding]:
     room = room_of(NAME, case.host)
     demands = yield from _demands(case, room)
     options = {entry["name"]: entry["options"] for entry in case.models("vllm")}
-    told = {one.name: list(refusals(one, options.get(one.name, {}), room)) for one in demands}
+    wrong = {one.name: list(refusals(one, options.get(one.name, {}), room)) for one in demands}
     placement = place(room, demands)
-    for sentence in (*chain(*told.values()), *problems(placement, [name for name, said in told.items() if said])):
+    for sentence in problems(placement, wrong):
         yield refused(sentence)
     decides = _role_decides(case, demands)
-    for fitting in (one for one in placement.places if one.fits and not told[one.demand.name]):
+    for fitting in (one for one in placement.places if one.fits and not wrong[one.demand.name]):
         yield _fitting(fitting, decides)
 
 

@@ -170,6 +170,7 @@ def test_disks_without_mounts_have_reasons(tmp_path: Path) -> None:
         ("4.4.0-19041-Microsoft", 1),
         ("4.4.0-Microsoft", 1),
         ("6.12.43-generic", None),
+        ("6.12.107+deb13-amd64", None),
         ("6.8.0-1029-azure", None),
         ("6.1.150-174.273.amzn2023.x86_64", None),
     ],

@@ -8,23 +8,11 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.onprem.llm.plugins.filter.planner import FilterModule
 from ansible_collections.onprem.llm.plugins.module_utils.model_shape import Servers, shape_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from tests.unit.helpers.gguf_writer import keys, write_gguf
+from tests.unit.helpers.plan_host import GIB, GPU, HOST, QWEN, llm_choices, llm_plan, plan_questions
 
-GIB = 1 << 30
-FILTERS = FilterModule().filters()
-llm_plan, llm_choices, plan_questions = FILTERS["llm_plan"], FILTERS["llm_choices"], FILTERS["plan_questions"]
-GPU = {"vendor": "nvidia", "index": 0, "name": "L40S", "uuid": "GPU-1", "memory_total": 45 * GIB, "memory_free": 45 * GIB}
-HOST: dict[str, Any] = {
-    "memory": {"total": 64 * GIB},
-    "gpus": [{**GPU, "compute_capability": "8.9"}],
-    "disks": [],
-    "nvidia": None,
-    "os": {},
-}
-QWEN: dict[str, Any] = {"name": "qwen", "source": "ollama:qwen2.5:7b"}
 LLAMA: dict[str, Any] = {"name": "llama", "engine": "vllm", "source": "hf:meta-llama/Llama-3.1-8B-Instruct", "context": 16384, "users": 4}
 OWN: dict[str, Any] = {"name": "own", "source": "file:/srv/in/own.gguf"}
 

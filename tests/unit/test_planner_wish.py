@@ -7,21 +7,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.onprem.llm.plugins.filter.planner import FilterModule
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.instances import instances
-
-GIB = 1 << 30
-FILTERS = FilterModule().filters()
-llm_plan, llm_choices = FILTERS["llm_plan"], FILTERS["llm_choices"]
-GPU = {"vendor": "nvidia", "index": 0, "name": "L40S", "uuid": "GPU-1", "memory_total": 45 * GIB, "memory_free": 45 * GIB}
-HOST: dict[str, Any] = {
-    "memory": {"total": 64 * GIB},
-    "gpus": [{**GPU, "compute_capability": "8.9"}],
-    "disks": [],
-    "nvidia": None,
-    "os": {},
-}
-QWEN: dict[str, Any] = {"name": "qwen", "source": "ollama:qwen2.5:7b"}
+from tests.unit.helpers.plan_host import GIB, HOST, QWEN, llm_choices, llm_plan
 
 
 @pytest.mark.parametrize(

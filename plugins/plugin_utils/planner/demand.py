@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.architecture import Architecture
@@ -37,11 +37,6 @@ class Demand:
     def sequences(self) -> int:
         """Return how many sequences vLLM may run at once (max_num_seqs), as is counted with."""
         return max(self.users, VLLM_SEQUENCES)
-
-    @property
-    def alone(self) -> Demand:
-        """Return the same for one user."""
-        return replace(self, users=1)
 
     @property
     def said(self) -> str:

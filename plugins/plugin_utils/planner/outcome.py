@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
@@ -52,8 +54,7 @@ def _part(placement: Placement, entry: Mapping[str, Any], one: Place | None) -> 
     if one is None or not one.fits:
         return part
     part |= {"context": one.demand.context}
-    options = gpu_options(placement, one) if one.gpus else {}
-    options |= {"max_num_seqs": one.demand.users} if entry["users"] else {}
+    options = gpu_options(placement, one) | ({"max_num_seqs": one.demand.users} if entry["users"] else {})
     part |= {"gpus": [gpu.key for gpu in one.gpus]} if one.gpus else {}
     return {**part, "options": options}
 
@@ -74,10 +75,12 @@ def gpu_options(placement: Placement, one: Place) -> dict[str, Any]:
 
 def _step(one: Place, part: float) -> int:
     """Return max_num_batched_tokens: what vLLM takes by itself on these GPUs, where the model's part has room for it."""
+    counted = one.demand.batched_tokens
+    if counted != VLLM_BATCHED_TOKENS:
+        return counted
     own = min(vllm_step(gpu.name, gpu.total) for gpu in one.gpus)
-    needs = replace(one.demand, batched_tokens=max(own, one.demand.batched_tokens)).needs(one.tensor_parallel, one.pipeline_parallel)
-    has_room = all(needs.gpu_bytes <= gpu.total * part for gpu in one.gpus)
-    return own if has_room and one.demand.batched_tokens == VLLM_BATCHED_TOKENS else one.demand.batched_tokens
+    needs = replace(one.demand, batched_tokens=own).needs(one.tensor_parallel, one.pipeline_parallel)
+    return own if all(needs.gpu_bytes <= gpu.total * part for gpu in one.gpus) else counted
 
 
 def utilisation(placement: Placement, one: Place) -> float:
@@ -88,13 +91,15 @@ def utilisation(placement: Placement, one: Place) -> float:
     return needed if shared else max(needed, DEFAULT_UTILISATION)
 
 
-def problems(placement: Placement, told: Collection[str] = ()) -> Iterator[str]:
-    """Yield one sentence for each model that does not fit: by how much, and the smallest change that would help.
+def problems(placement: Placement, refused: Mapping[str, Sequence[str]] = MappingProxyType({})) -> Iterator[str]:
+    """Yield why models cannot be served, each sentence once.
 
-    ``told`` are the names of those of which something else was said that has to be mended first.
+    First what is ``refused`` of each model by name, which has to be mended first; then one sentence for each other model that does not
+    fit: by how much, and the smallest change that would help.
     """
+    yield from dict.fromkeys(chain(*refused.values()))
     for one in placement.places:
-        if not one.fits and one.demand.name not in told:
+        if not one.fits and not refused.get(one.demand.name):
             yield _problem(placement, one.demand)
 
 

@@ -78,7 +78,7 @@ class _Search:
             return
         able = [gpu for gpu in self.room.gpus if not gpu.capability or gpu.capability[:2] >= CUDA_CAPABILITY]
         if demand.only_on:
-            able = [gpu for gpu in able if {gpu.key, str(gpu.index)} & set(demand.only_on)]
+            able = [gpu for gpu in able if gpu.names & set(demand.only_on)]
         for count in range(1, len(able) + 1):
             for tensor, pipeline in _shapes(demand, count, self.room.nvlink):
                 needs = demand.needs(tensor, pipeline)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -121,7 +120,7 @@ def llm_plan(models: Any, host: Mapping[str, Any], inputs: Mapping[str, Any] | N
     placement = place(room, demands)
     return {
         "table": [*table(placement), *(f"  {sentence}" for sentence in unknown)],
-        "problems": [*dict.fromkeys(chain(*refused.values())), *problems(placement, [name for name, said in refused.items() if said])],
+        "problems": list(problems(placement, refused)),
         "unknown": unknown,
         "variables": variables(placement, entries),
     }
@@ -151,7 +150,7 @@ def demand_of(
             "only_on": tuple(entry["gpus"]),
             "tensor_parallel": _count(options.get("tensor_parallel_size")),
             "pipeline_parallel": _count(options.get("pipeline_parallel_size")),
-            "batched_tokens": _count(options.get("max_num_batched_tokens")) or _step(options, _count(context)),
+            "batched_tokens": _count(options.get("max_num_batched_tokens")) or _least_step(options, _count(context)),
         }
     else:
         context = entry["context"] or options.get("num_ctx") or settings.context
@@ -179,7 +178,7 @@ def demand_of(
     return demand
 
 
-def _step(options: Mapping[str, Any], context: int) -> int:
+def _least_step(options: Mapping[str, Any], context: int) -> int:
     """Return the tokens of a step of vLLM: a prompt is computed in parts, unless a person has turned that off (enable_chunked_prefill)."""
     return max(context, VLLM_BATCHED_TOKENS) if options.get("enable_chunked_prefill") is False else VLLM_BATCHED_TOKENS
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.plugin_utils.planner.demand import Demand
@@ -64,8 +65,7 @@ def refusals(demand: Demand, options: Mapping[Any, Any], room: Room) -> Iterator
 
 
 def _of_gpus(demand: Demand, given: Mapping[str, Any], room: Room) -> Iterator[str]:
-    names = {gpu.key: gpu for gpu in room.gpus} | {str(gpu.index): gpu for gpu in room.gpus}
-    strange = [name for name in demand.only_on if name not in names]
+    strange = [name for name in demand.only_on if not any(name in gpu.names for gpu in room.gpus)]
     if strange:
         yield f"{demand.said} is to have the GPU {strange[0]}, but {room.host} has {', '.join(_called(room))}: correct its gpus."
         return
@@ -78,8 +78,8 @@ def _of_gpus(demand: Demand, given: Mapping[str, Any], room: Room) -> Iterator[s
         return
     share = given.get("gpu_memory_utilization")
     if isinstance(share, (int, float)) and 0 < share <= 1:
-        total = min(gpu.total for gpu in ([names[name] for name in demand.only_on] or room.gpus))
-        least = demand.alone.needs(*(demand.shape or (1, 1))).gpu_bytes
+        total = min(gpu.total for gpu in room.gpus if not demand.only_on or gpu.names & set(demand.only_on))
+        least = replace(demand, users=1).needs(*(demand.shape or (1, 1))).gpu_bytes
         # Where no share would do, something else has to be mended.
         if requested_bytes(total, share) < least <= requested_bytes(total, HIGHEST_UTILISATION):
             yield (

@@ -73,8 +73,8 @@ def resolve(reference: str, catalogue: Catalogue, config: Mapping[str, Any] | No
         raise ModelError(f"{where} is one of {gguf_header.shards} files, so its header does not describe the whole model: {ADVICE}.")
     if entry is None:
         raise ModelError(f"{where} is not in the catalogue, so its size is not known: {ADVICE}.")
-    told = [str(ref.name.tag)] if isinstance(ref, OllamaRef) else [name, ref.path if isinstance(ref, FileRef) else ref.file]
-    strange = next((word for word in map(other_quantisation_in, told) if word), "")
+    file = ref.name.tag if isinstance(ref, OllamaRef) else ref.path if isinstance(ref, FileRef) else ref.file
+    strange = other_quantisation_in(file) or ("" if isinstance(ref, OllamaRef) else other_quantisation_in(name))
     if strange:
         raise ModelError(
             f"{where} is quantised as {strange!r} by its name, whose size the planner does not compute: let the plan read its files, or "
@@ -82,7 +82,6 @@ def resolve(reference: str, catalogue: Catalogue, config: Mapping[str, Any] | No
         )
     if isinstance(ref, OllamaRef):
         return _of_ollama(reference, ref, entry)
-    file = ref.path if isinstance(ref, FileRef) else ref.file
     mix = mix_in(file)
     if file.lower().endswith(".gguf") or (mix and "gguf" in name.lower()):
         return Model(reference, entry, entry.architecture, quantisation_named(mix or entry.ollama_quantisation), None, "gguf name")

@@ -34,6 +34,11 @@ class Gpu:
         return self.uuid or str(self.index)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Return what a person may call it."""
+        return frozenset({self.key, str(self.index)})
+
+    @property
     def is_busy(self) -> bool:
         """Tell whether something else is in its memory now."""
         return self.free is not None and self.free < BUSY * self.total
