@@ -26,6 +26,16 @@ CHUNK = 4 << 20
 SAMPLES, SAMPLE_BYTES, HEAD_BYTES = 16, 4096, 65536
 
 
+def as_verify_days(days: int | None, where: str = "verify_days") -> int | None:
+    """Accept after how many days a file is hashed again; None: only where it has changed.
+
+    ``ModelError`` where there are fewer than 0.
+    """
+    if days is not None and days < 0:
+        raise ModelError(f"{where} must be a whole number of days, 0 or more, but it is {days}: correct it, or leave it out.")
+    return days
+
+
 @dataclass(frozen=True)
 class Stamp:
     """What can be told about a file without reading all of it."""

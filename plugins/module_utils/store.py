@@ -25,7 +25,14 @@ from typing import BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
-from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, git_hash_file, hash_file
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import (
+    Memory,
+    Stamp,
+    StampBook,
+    as_verify_days,
+    git_hash_file,
+    hash_file,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     NO_LINK,
     copy_hashed,
@@ -42,9 +49,12 @@ class Store:
     """A content-addressed store in one folder."""
 
     def __init__(self, root: str, *, verify_days: int | None = None) -> None:
-        """Use the store below ``root``; what was hashed more than ``verify_days`` ago is hashed again, None: only where it changed."""
+        """Use the store below ``root``; what was hashed more than ``verify_days`` ago is hashed again, None: only where it changed.
+
+        ``ModelError`` where ``verify_days`` is negative.
+        """
         self.root = Path(root)
-        self.verify_days = verify_days
+        self.verify_days = as_verify_days(verify_days)
         self._damaged: dict[str, tuple[Stamp, str]] = {}
         self.stamps = StampBook(str(self.root / "stamps"))
 

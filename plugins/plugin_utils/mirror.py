@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import as_verify_days
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import package_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import HOST_NAME, PLAIN_PATH, address_problems, is_ip, tls_problems
 
@@ -32,6 +34,7 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
         *_access_problems(inputs),
         *tls_problems("mirror", inputs),
         *package_problems(inputs),
+        *_verify_problems(inputs["verify_days"]),
     ]
 
 
@@ -65,3 +68,10 @@ def _access_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
         yield "mirror_client_ca asks for client certificates, but mirror_tls_mode is 'none': choose private_ca or given."
     if authority and not (Path(authority).is_absolute() and Path(authority).is_file()):
         yield f"mirror_client_ca must be the absolute path of a PEM file on the controller, but {authority!r} is none: correct it."
+
+
+def _verify_problems(days: int) -> Iterator[str]:
+    try:
+        as_verify_days(days, "mirror_verify_days")
+    except ModelError as exc:
+        yield str(exc)

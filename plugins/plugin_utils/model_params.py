@@ -13,6 +13,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_source, shown
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
 from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import as_verify_days
 from ansible_collections.onprem.llm.plugins.plugin_utils.model_sources import endpoint_of
 from ansible_collections.onprem.llm.plugins.plugin_utils.models import VLLM_PORT, checked_models, parameters_of, vllm_instances
 
@@ -109,6 +110,7 @@ def _way(entry: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _alike(network: Mapping[str, Any]) -> dict[str, Any]:
+    as_verify_days(network.get("verify_days") or None, "llm_verify_days")
     return {key: network.get(key) for key in ALIKE if network.get(key) is not False}
 
 

@@ -166,6 +166,7 @@ def test_rot_is_mended_by_age(call: Call, params: dict[str, Any], tmp_path: Path
     mended = call({**params, "verify_days": 0})
     assert mended["changed"] and read_all(first["folder"]) == FILES
     assert not call({**params, "verify_days": 0})["changed"]
+    assert "verify_days must be a whole number of days" in call({**params, "verify_days": -5})["msg"]
 
 
 @pytest.mark.parametrize("fault", ["drop:after=100000,times=50,path=*model.safetensors", "flip:times=50,path=*model.safetensors"])

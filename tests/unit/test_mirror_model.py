@@ -202,6 +202,7 @@ def test_a_folder_of_the_host(call: Call, params: dict[str, Any], tmp_path: Path
         ({"source": "file:/no/such", "repo": "org/x"}, "does not exist"),
         ({"source": "file:/no/such", "repo": "x"}, "must look like org/name"),
         ({"source": "hf:org/name", "root": "/"}, "must be an absolute path"),
+        ({"source": "hf:org/name", "verify_days": -5}, "verify_days must be a whole number of days"),
     ],
 )
 def test_one_sentence_before_anything_changes(call: Call, params: dict[str, Any], change: dict[str, Any], words: str) -> None:

@@ -154,6 +154,7 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
         ({"tls_mode": "given"}, "mirror_tls_certificate is empty"),
         ({"ca_export": "ca.pem"}, "mirror_ca_export must be an absolute path"),
         ({"tls_days": 3650}, "smaller than mirror_ca_days"),
+        ({"verify_days": -5}, "mirror_verify_days must be a whole number of days, 0 or more, but it is -5"),
     ],
 )
 def test_what_is_refused(change: dict[str, Any], words: str) -> None:

@@ -312,6 +312,13 @@ def test_what_is_asked_of_all_and_of_one() -> None:
     assert [model.get("update", False) for model in followed["models"]] == [True, True, False]
 
 
+@pytest.mark.parametrize("function", ["ollama_model_params", "ollama_models_params", "vllm_model_params"])
+def test_a_negative_age_is_refused_by_the_name_of_its_variable(function: str) -> None:
+    entries = vllm_instances([{**MODEL, **VLLM}]) if function.startswith("vllm") else checked_models([MODEL])
+    with pytest.raises(AnsibleFilterError, match="llm_verify_days must be a whole number of days, 0 or more, but it is -5"):
+        FILTERS[function](entries if "models" in function else entries[0], "/m", "/s", network={"source": "open", "verify_days": -5})
+
+
 def test_what_is_to_be_fetched() -> None:
     models = [{**MODEL, "source": OLLAMA_SOURCE}, {**MODEL, "name": "b", **VLLM}]
     assert [FILTERS["fetches"](models, engine) for engine in ("ollama", "vllm")] == [True, False]

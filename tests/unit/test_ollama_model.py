@@ -71,6 +71,7 @@ def test_what_is_returned_is_documented(call: Call, params: dict[str, Any]) -> N
         ({"sha256": "0" * 64}, "was expected"),
         ({"store": "relative/../.."}, "must be an absolute path"),
         ({"models_dir": "/"}, "must be an absolute path"),
+        ({"verify_days": -5}, "verify_days must be a whole number of days"),
         ({"parameters": {"num_ctx": "many"}}, "num_ctx must be a whole number"),
         ({"template": "{{ .Prompt"}, "do not pair"),
         ({"owner": "no-such-user-here"}, "The user 'no-such-user-here' does not exist"),

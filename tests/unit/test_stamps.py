@@ -112,6 +112,12 @@ def test_rot_is_found_by_age_and_told(store: Store, tmp_path: Path, days: int | 
     assert len(again.damage) == 1
 
 
+@pytest.mark.parametrize("days", [-1, -5])
+def test_no_store_takes_a_negative_age(tmp_path: Path, days: int) -> None:
+    with pytest.raises(ModelError, match=f"verify_days must be a whole number of days, 0 or more, but it is {days}: correct it"):
+        Store(str(tmp_path), verify_days=days)
+
+
 def page_of(store: Store, path: Path) -> Path:
     return store.root / "stamps" / f"{hashlib.sha256(str(path).encode()).hexdigest()}.json"
 

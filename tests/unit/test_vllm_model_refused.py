@@ -157,6 +157,7 @@ def test_a_missing_shard_is_named(call: Call, params: dict[str, Any], tmp_path: 
         ({"sha256": HEX}, "sha256 is that of the file SHA256SUMS in"),
         ({"models_dir": "/"}, "must be an absolute path"),
         ({"store": "relative/../.."}, "must be an absolute path"),
+        ({"verify_days": -5}, "verify_days must be a whole number of days"),
         ({"owner": "no-such-user-here"}, "The user 'no-such-user-here' does not exist"),
     ],
 )
