@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import CONTENT_RANGE, announced_length
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, gave_up
@@ -21,6 +23,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures impor
     retry_after_of,
     wait_before,
 )
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job, Transfer
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import salvage
 
 FETCH_SPEC: dict[str, Any] = {name: spec for name, spec in SOURCE_SPEC.items() if name not in {"endpoint", "token"}}
 
@@ -28,6 +32,16 @@ FETCH_SPEC: dict[str, Any] = {name: spec for name, spec in SOURCE_SPEC.items() i
 def fetch_access(params: Mapping[str, Any]) -> Access:
     """Return how servers are to be reached, every option checked."""
     return access_of({**params, "endpoint": "", "token": ""})
+
+
+def bring(jobs: Sequence[Job], store: Store, access: Access, report: Callable[[str], None]) -> int:
+    """Fetch files into the store, of a damaged one only what is wrong; return the bytes that came. Call it without the store's lock."""
+    for job in jobs:
+        salvage(store, job.blob)
+    transfer = Transfer(jobs, store, access, report)
+    with telling_damage(store):
+        transfer.run()
+    return transfer.received
 
 
 def remote_size(url: str, access: Access) -> int:

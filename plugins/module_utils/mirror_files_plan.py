@@ -25,9 +25,11 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import O
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing
 
 LAYOUT, PLACE, SUMS = "artefacts", "www/artefacts", "SHA256SUMS"
 
@@ -61,8 +63,8 @@ class FilesPlan:
 
     @property
     def bytes_fetched(self) -> int:
-        """Return how much comes over the network; of a file that was begun before only the rest."""
-        return sum(blob.size - bytes_arrived(self.folder.store, blob) for _artefact, blob in self.remote)
+        """Return how much comes over the network; of a file that was begun before, or is damaged, only the rest."""
+        return sum(bytes_missing(self.folder.store, blob) for _artefact, blob in self.remote)
 
     @property
     def needs(self) -> list[Need]:
@@ -122,14 +124,16 @@ def plan_files(store: Store, artefacts: Sequence[Artefact], size_of: Callable[[s
     links: dict[str, Digest] = {}
     local: dict[Digest, LocalFile] = {}
     for artefact in artefacts:
-        digest = _digest_of(plan, artefact, local, size_of)
+        with telling_damage(store):
+            digest = _digest_of(plan, artefact, local, size_of)
         if links.setdefault(artefact.place, digest) != digest:
             raise ModelError(f"{artefact.place} is asked for twice with different content: leave one out.")
-    asked, owned = set(links), folder.owned
+    asked, owned, brought = set(links), folder.owned, set(links.values())
     if not purge:
         for place, digest in plan.kept.items():
             if place not in links and place not in owned:
-                _refuse_damaged(store, place, digest)
+                if digest not in brought:
+                    _refuse_damaged(store, place, digest)
                 links[place] = digest
     dropped = owned - set(links)
     lists = {f"{place.rpartition('/')[0]}/{SUMS}" for place in dropped}

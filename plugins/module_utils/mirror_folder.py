@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 # What a link and its texts need on the disk, at most.
@@ -69,6 +70,8 @@ class MirrorFolder:
     ingest: list[tuple[str, LocalFile]] = field(default_factory=list)
     place: list[str] = field(default_factory=list)
     write: list[str] = field(default_factory=list)
+    # Names of damaged blobs in other folders, which would keep the damaged file.
+    mend: dict[str, Digest] = field(default_factory=dict)
     remove: list[str] = field(default_factory=list)
     free: list[Digest] = field(default_factory=list)
     ref: bool = False
@@ -111,18 +114,27 @@ class MirrorFolder:
             ) from None
 
     def kept(self) -> dict[str, Digest]:
-        """Return what is offered now, by place: the files in the folder that are blobs which the store says it uses."""
+        """Return what is offered now, by place: the files in the folder that are blobs which the store says it uses, or damaged ones."""
         paths = {digest: self.store.blob_path(digest) for digest in self.noted}
         known = {_inode(path): digest for digest, path in paths.items() if path.exists()}
         places = {place: self.root / place for place in self.there}
         found = {place: known.get(_inode(path)) for place, path in places.items() if not path.is_symlink()}
-        return {place: digest for place, digest in found.items() if digest}
+        damaged = self._damaged(self.noted, [path for path in places.values() if not path.is_symlink()])
+        return {place: digest for place in places if (digest := found.get(place) or damaged.get(str(places[place])))}
+
+    def _damaged(self, digests: Collection[Digest], paths: Collection[Path]) -> dict[str, Digest]:
+        """Return which paths lead to a file that this run has found to be a damaged blob, whether it has been replaced or not."""
+        stamps = {stamp: digest for digest in digests if (stamp := self.store.damaged_stamp(digest))}
+        inodes = {stamp.inode for stamp in stamps}
+        found = {str(path): stamps.get(Stamp.of(str(path))) for path in paths if inodes and path.stat().st_ino in inodes}
+        return {path: digest for path, digest in found.items() if digest}
 
     @property
     def actions(self) -> list[str]:
         """Say in words what would be done, in the order in which it is done."""
         said = [f"{how} {file.path} into the store" for how, file in self.ingest]
         said += [f"publish {self.root}/{place}" for place in self.place]
+        said += [f"publish {path}" for path in self.mend]
         said += [f"write {self.root}/{place}" for place in self.write]
         said += [f"remove {self.root}/{place}" for place in self.remove]
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
@@ -133,7 +145,7 @@ class MirrorFolder:
     @property
     def changing(self) -> list[str]:
         """Return the places that are not as they should be."""
-        return [*self.place, *self.write, *self.remove]
+        return [*self.place, *self.mend, *self.write, *self.remove]
 
     def plan(
         self,
@@ -152,17 +164,25 @@ class MirrorFolder:
         self.asked = frozenset(asked)
         self.record = bool(self.owner) and self.owned != self.asked
         self.links, self.texts = dict(links), dict(texts)
-        missing = [file for digest, file in local.items() if not store.holds(digest, file.stamp.size)]
+        missing = [file for digest, file in local.items() if is_needed(store, file.path, digest, file.stamp)]
         self.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing]
-        renewed = {file.digest for file in missing}
+        renewed = {file.digest for file in missing} | {digest for digest in wanted if store.is_damaged(digest)}
         with explained(f"read {self.root}"):
             self.place = [place for place in sorted(links) if links[place] in renewed or not self._is_placed(place, links[place])]
             self.write = [place for place, text in texts.items() if self._digest_of(place) != text.digest]
-        # A page goes before the files that it names.
-        self.remove = sorted(unwanted - set(links) - set(texts), key=lambda place: (not place.endswith(NAMING), place))
+            # A page goes before the files that it names.
+            self.remove = sorted(unwanted - set(links) - set(texts), key=lambda place: (not place.endswith(NAMING), place))
+            self.mend = self._other_names(wanted)
         self.ref = self.noted != wanted
         self.free = store.unused(self.noted - wanted, without=(self.layout, self.name))
         self.bytes_copied = sum(file.stamp.size for how, file in self.ingest if how == "copy")
+
+    def _other_names(self, wanted: Collection[Digest]) -> dict[str, Digest]:
+        if not any(self.store.damaged_stamp(digest) for digest in wanted):
+            return {}
+        ours = {self.root / place for place in (*self.links, *self.remove)}
+        paths = [path for path in sorted((self.store.root / "www").rglob("*")) if path.is_file() and not path.is_symlink()]
+        return self._damaged(wanted, [path for path in paths if path not in ours])
 
     def needs(self, fetched: int = 0) -> list[Need]:
         """Return the disk space that is needed; ``fetched`` are the bytes that come from elsewhere."""
@@ -196,6 +216,8 @@ class MirrorFolder:
         with explained(f"write {self.root}"):
             for place in self.place:
                 self._put(self.root / place, self.store.blob_path(self.links[place]))
+            for path, digest in self.mend.items():
+                self._put(Path(path), self.store.blob_path(digest))
             for place in self.write:
                 write_text(self.store, self.root / place, self.texts[place].make())
             between()
@@ -213,7 +235,10 @@ class MirrorFolder:
 
     def _take_in(self, how: str, file: LocalFile) -> None:
         stamps = self.store.stamps
-        if how != "link" or not self.store.link(file.path, file.digest, file.stamp):
+        if self.store.holds(file.digest, file.stamp.size):
+            # Another folder of the same run has brought it.
+            pass
+        elif how != "link" or not self.store.link(file.path, file.digest, file.stamp):
             with explained(f"read {file.path}"), Path(file.path).open("rb") as stream:
                 self.bytes_copied += self.store.copy(stream, file.path, file.digest)
         # What was found out about the file is as true of the blob.

@@ -67,11 +67,11 @@ def _judge(file: LocalFile, name: str, sums: Mapping[str, Digest] | None, folder
 
 def with_kept(folder: MirrorFolder, links: dict[str, Digest], suffix: str) -> dict[str, Digest]:
     """Return the links, and those that the folder has besides, less those of the same owner."""
-    owned = folder.owned
+    owned, brought = folder.owned, set(links.values())
     for place, digest in folder.kept().items():
         if place.endswith(suffix) and place not in links and place not in owned:
             path = folder.store.blob_path(digest)
-            if not folder.store.holds(digest, path.stat().st_size):
+            if digest not in brought and not folder.store.holds(digest, path.stat().st_size):
                 raise ModelError(f"{folder.root}/{place} is damaged: put the package into a folder again, or set purge to take it out.")
             links[place] = digest
     return links

@@ -21,6 +21,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef, Sou
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob, RemoteManifest, RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_held
@@ -78,11 +79,8 @@ class Pull:
         from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
 
         transfer = Transfer([self._job(blob) for blob in self.missing], self.store, self.source.access, report)
-        try:
+        with telling_damage(self.store):
             self.digests.update(transfer.run())
-        except ModelError as exc:
-            # Why something was to be fetched that was there once.
-            raise ModelError(" ".join([str(exc), *self.store.damage])) from exc
         if self.learned:
             _write_manifest(self.store, self.manifest)
         return transfer.received

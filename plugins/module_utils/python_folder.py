@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
@@ -85,9 +85,19 @@ def index_file(path: str, name: DistName, stamps: StampBook) -> tuple[IndexedFil
         stamps.hold(path, memory)
     elif memory.facts["file"] != name.file:
         read_dist(path, name)
-    facts = memory.facts
-    metadata = Digest(str(facts["metadata"])) if facts["metadata"] else None
-    return IndexedFile(name, memory.digest, stamp.size, str(facts["requires_python"]), metadata), stamp
+    return IndexedFile(name, memory.digest, stamp.size, str(memory.facts["requires_python"]), _metadata_digest(memory)), stamp
+
+
+def noted_file(path: str, file: IndexedFile, stamps: StampBook) -> IndexedFile | None:
+    """Return what was noted of a file of this digest at ``path``, whatever became of it; nothing where no run has read it."""
+    memory = stamps.noted(path)
+    if not memory or memory.digest != file.digest or not _is_told(memory.facts):
+        return None
+    return replace(file, requires_python=str(memory.facts["requires_python"]), metadata=_metadata_digest(memory))
+
+
+def _metadata_digest(memory: Memory) -> Digest | None:
+    return Digest(str(memory.facts["metadata"])) if memory.facts["metadata"] else None
 
 
 def _is_told(facts: Mapping[str, object]) -> bool:

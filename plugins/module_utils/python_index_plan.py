@@ -18,7 +18,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import LocalFile, MirrorFolder, Text
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
-from ansible_collections.onprem.llm.plugins.module_utils.python_folder import FoundFile, WheelFolder, index_file, read_folders
+from ansible_collections.onprem.llm.plugins.module_utils.python_folder import FoundFile, WheelFolder, index_file, noted_file, read_folders
 from ansible_collections.onprem.llm.plugins.module_utils.python_index import IndexedFile, pages
 from ansible_collections.onprem.llm.plugins.module_utils.python_metadata import read_dist
 from ansible_collections.onprem.llm.plugins.module_utils.python_names import DistName, as_dist, is_dist
@@ -27,7 +27,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import O
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_held
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing
 
 LAYOUT, PLACE = "pypi", "www/pypi"
 UNKNOWN = Digest("unknown")
@@ -50,8 +51,8 @@ class IndexPlan:
 
     @property
     def bytes_fetched(self) -> int:
-        """Return how much comes over the network; of a file that was begun before only the rest."""
-        return sum(blob.size - bytes_arrived(self.folder.store, blob) for _file, blob in self.remote)
+        """Return how much comes over the network; of a file that was begun before, or is damaged, only the rest."""
+        return sum(bytes_missing(self.folder.store, blob) for _file, blob in self.remote)
 
     @property
     def needs(self) -> list[Need]:
@@ -123,8 +124,9 @@ def _add(plan: IndexPlan, file: WantedFile) -> None:
         plan.files[file.file] = index_file(str(store.blob_path(file.digest)), file.name, store.stamps)[0]
         return
     plan.remote.append((file, RemoteBlob(file.file, file.size, file.digest)))
-    # What a wheel says of itself is known when it is here.
-    plan.files[file.file] = IndexedFile(file.name, file.digest, file.size, "", UNKNOWN if file.name.is_wheel else None)
+    # What a wheel says of itself is known when it is here, or was.
+    unknown = IndexedFile(file.name, file.digest, file.size, "", UNKNOWN if file.name.is_wheel else None)
+    plan.files[file.file] = noted_file(str(store.blob_path(file.digest)), unknown, store.stamps) or unknown
 
 
 def _texts(store: Store, files: Mapping[str, IndexedFile], sources: Mapping[str, FoundFile]) -> dict[str, Text]:

@@ -91,6 +91,10 @@ class StampBook:
         memory = self._held.get(key) or self._read(key)
         return memory if memory and memory.stamp == stamp else None
 
+    def noted(self, key: str) -> Memory | None:
+        """Return what earlier runs knew about ``key``, whatever stamp it has now."""
+        return self._read(key)
+
     def _read(self, key: str) -> Memory | None:
         try:
             page = json.loads(self._page(key).read_text(encoding="utf-8"))

@@ -102,8 +102,17 @@ class Store:
         return self.verify_days is not None and not 0 <= time.time() - memory.verified_at <= self.verify_days * DAY
 
     def _found_damaged(self, path: Path, stamp: Stamp, what: str) -> bool:
-        self._damaged[str(path)] = (stamp, f"{path} is damaged: it has {what}. It counts as missing, so a run for its model replaces it.")
+        self._damaged[str(path)] = (stamp, f"{path} is damaged: it has {what}. It counts as missing, so a run that brings it replaces it.")
         return False
+
+    def damaged_stamp(self, digest: Digest) -> Stamp | None:
+        """Return the stamp of a blob that was found damaged in this run: other names of that file have it too."""
+        return self._damaged.get(str(self.blob_path(digest)), (None, ""))[0]
+
+    def is_damaged(self, digest: Digest) -> bool:
+        """Tell whether a blob was found damaged in this run, and no right file has taken its place."""
+        stamp, path = self.damaged_stamp(digest), self.blob_path(digest)
+        return stamp is not None and path.is_file() and Stamp.of(str(path)) == stamp
 
     @property
     def damage(self) -> list[str]:

@@ -30,6 +30,7 @@ attributes:
 extends_documentation_fragment:
   - onprem.llm.attributes
   - onprem.llm.owner
+  - onprem.llm.verify
 options:
   root:
     description: The mirror's tree. The packages are placed in C(www/apt) below it.
@@ -149,6 +150,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "key": {"type": "str", "no_log": True},
     "purge": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": ""},
+    "verify_days": {"type": "int"},
 }
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
@@ -169,7 +171,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        suite, store = suite_of(params), Store(as_folder(params["root"], "root"))
+        suite, store = suite_of(params), Store(as_folder(params["root"], "root"), verify_days=params["verify_days"])
         folders = [as_folder(folder, "folders") for folder in params["folders"]]
         key, given = SigningKey(as_folder(params["key_home"], "key_home")), params["key"] or ""
         owner = as_owner(params["owner"])
@@ -185,6 +187,8 @@ def main() -> None:
         fingerprint = key.fingerprint
     except ModelError as exc:
         module.fail_json(msg=str(exc))
+    for warning in store.damage:
+        module.warn(warning)
     module.exit_json(
         changed=bool(actions),
         actions=actions,

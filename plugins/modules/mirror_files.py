@@ -29,6 +29,7 @@ extends_documentation_fragment:
   - onprem.llm.attributes
   - onprem.llm.fetching
   - onprem.llm.owner
+  - onprem.llm.verify
 options:
   root:
     description: The mirror's tree. The files are placed in C(www/artefacts) below it.
@@ -157,13 +158,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, fetch_access, remote_size
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, bring, fetch_access, remote_size
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_files_plan import FilesPlan, as_artefact, plan_files
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -183,6 +183,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "purge": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": ""},
+    "verify_days": {"type": "int"},
     **FETCH_SPEC,
 }
 
@@ -206,22 +207,20 @@ def main() -> None:
     try:
         access, owner = fetch_access(module.params), as_owner(module.params["owner"])
         artefacts = [as_artefact(wish) for wish in module.params["files"]]
-        store = Store(as_folder(module.params["root"], "root"))
+        store = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
         size_of = partial(remote_size, access=access)
         plan = plan_files(store, artefacts, size_of, purge=purge, owner=owner)
         actions, diff, fetched, warnings = plan.actions, plan.diff(), plan.bytes_fetched, plan.warnings
         needs = {"needs": measured(plan.needs) if actions else []} if module.check_mode else {}
         if (actions or plan.learned) and not module.check_mode:
-            transfer = Transfer(plan.jobs, store, access, module.log)
-            transfer.run()
+            fetched = bring(plan.jobs, store, access, module.log)
             with store.locked():
                 # What another run did while this one fetched or waited counts.
                 plan = plan_files(store, artefacts, size_of, purge=purge, owner=owner)
                 plan.apply()
-            fetched = transfer.received
     except ModelError as exc:
         module.fail_json(msg=str(exc))
-    for warning in warnings:
+    for warning in [*warnings, *store.damage]:
         module.warn(warning)
     module.exit_json(**result_of(plan, actions, diff, fetched), **needs)
 

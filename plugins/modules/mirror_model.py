@@ -30,6 +30,7 @@ attributes:
 extends_documentation_fragment:
   - onprem.llm.attributes
   - onprem.llm.source
+  - onprem.llm.verify
 options:
   source:
     description:
@@ -81,9 +82,6 @@ options:
     description: Whether a branch or tag that moved upstream shall move here too.
     type: bool
     default: false
-  verify_days:
-    description: After how many days a file that is there already is read and hashed again. Without it, only where it seems to have changed.
-    type: int
   template:
     description: For a GGUF file, a chat template in Go's template language. See M(onprem.llm.ollama_model).
     type: str

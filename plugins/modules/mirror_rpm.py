@@ -30,6 +30,7 @@ attributes:
 extends_documentation_fragment:
   - onprem.llm.attributes
   - onprem.llm.owner
+  - onprem.llm.verify
 options:
   root:
     description: The mirror's tree. The packages are placed in C(www/rpm/<name>) below it.
@@ -136,6 +137,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "purge": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": ""},
+    "verify_days": {"type": "int"},
 }
 
 
@@ -162,7 +164,8 @@ def main() -> None:
     """Decide, then act."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        store, owner = Store(as_folder(module.params["root"], "root")), as_owner(module.params["owner"])
+        store = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
+        owner = as_owner(module.params["owner"])
         plans = plan_all(store, module.params, owner)
         actions = [action for plan in plans.values() for action in plan.actions]
         diff = [package_diff(plan.folder, plan.actions) for plan in plans.values()]
@@ -175,6 +178,8 @@ def main() -> None:
                     plan.apply()
     except ModelError as exc:
         module.fail_json(msg=str(exc))
+    for warning in store.damage:
+        module.warn(warning)
     module.exit_json(
         changed=bool(actions),
         actions=actions,

@@ -34,6 +34,7 @@ extends_documentation_fragment:
   - onprem.llm.attributes
   - onprem.llm.fetching
   - onprem.llm.owner
+  - onprem.llm.verify
 options:
   root:
     description: The mirror's tree. The index is made in C(www/pypi) below it.
@@ -193,7 +194,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, fetch_access
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, bring, fetch_access
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.python_folder import WheelFolder
@@ -202,7 +203,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.python_lock import pars
 from ansible_collections.onprem.llm.plugins.module_utils.python_wheel_set import WheelSet, as_wheel_set, choose
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Transfer
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -224,6 +224,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     },
     "purge": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": ""},
+    "verify_days": {"type": "int"},
     **FETCH_SPEC,
 }
 
@@ -268,7 +269,7 @@ def main() -> None:
     sources, purge = module.params["sources"], module.params["purge"]
     try:
         access, owner = fetch_access(module.params), as_owner(module.params["owner"])
-        store, folders = Store(as_folder(module.params["root"], "root")), folders_of(sources)
+        store, folders = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"]), folders_of(sources)
         choices = [choose(wanted, store, access) for wanted in sets_of(sources)]
         files = [file for choice in choices for file in choice.files]
         plan = plan_index(store, folders, files, purge=purge, owner=owner)
@@ -276,17 +277,17 @@ def main() -> None:
         needs = {"needs": measured(plan.needs) if actions else []} if module.check_mode else {}
         learned = plan.learned or not all(choice.is_known for choice in choices)
         if (actions or learned) and not module.check_mode:
-            transfer = Transfer(plan.jobs, store, access, module.log)
-            transfer.run()
+            fetched = bring(plan.jobs, store, access, module.log)
             with store.locked():
                 # What another run did while this one fetched or waited counts.
                 plan = plan_index(store, folders, files, purge=purge, owner=owner)
                 plan.apply()
                 for choice in choices:
                     choice.remember(store)
-            fetched = transfer.received
     except ModelError as exc:
         module.fail_json(msg=str(exc))
+    for warning in store.damage:
+        module.warn(warning)
     module.exit_json(**result_of(plan, actions, diff, fetched), **needs)
 
 

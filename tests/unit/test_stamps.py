@@ -16,6 +16,7 @@ from ansible_collections.onprem.llm.plugins.module_utils import store as store_m
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, StampBook, hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from tests.unit.helpers.rot import rot
 from tests.unit.helpers.stored import DATA, digest_of, link, source_file
 
 
@@ -77,18 +78,6 @@ def test_a_file_that_grows_while_it_is_hashed_is_refused(tmp_path: Path, monkeyp
     monkeypatch.setattr(stamps_module.Stamp, "of_stream", growing)
     with pytest.raises(ModelError, match="changed while it was read"):
         hash_file(str(path))
-
-
-def rot(path: Path) -> None:
-    """Change a byte where no stamp looks, and put the time back."""
-    before = path.stat()
-    mode = before.st_mode & 0o777
-    path.chmod(0o644)
-    with path.open("r+b") as stream:
-        stream.seek(100_000)
-        stream.write(b"!")
-    path.chmod(mode)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @pytest.mark.parametrize(

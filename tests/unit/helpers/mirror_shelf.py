@@ -1,0 +1,148 @@
+"""One file in one folder of a mirror, offered by one of its four modules, and tools of the distribution that do without it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.module_utils import apt_tree, rpm_tree
+from ansible_collections.onprem.llm.plugins.modules import mirror_apt, mirror_files, mirror_rpm, mirror_wheels
+from ansible_collections.onprem.llm.tests.unit.helpers.wheel_writer import wheel_bytes
+
+# More than stamps look at.
+BODY = hashlib.shake_256(b"body").digest(300_000)
+CallModule = Callable[..., dict[str, Any]]
+
+
+@dataclass
+class Shelf:
+    """A folder on the host with one file, and the mirror that offers it."""
+
+    call_module: CallModule
+    module: ModuleType
+    file: str
+    data: bytes
+    # Where it is offered, below ``www``.
+    place: str
+    options: Mapping[str, Any]
+    base: Path
+
+    @property
+    def root(self) -> Path:
+        """Return the mirror's tree."""
+        return self.base / "mirror"
+
+    @property
+    def source(self) -> Path:
+        """Return the file on the host."""
+        return self.base / "in" / self.file
+
+    @property
+    def offered(self) -> Path:
+        """Return the file that clients get."""
+        return self.root / "www" / self.place
+
+    @property
+    def blob(self) -> Path:
+        """Return the file in the store."""
+        digest = hashlib.sha256(self.data).hexdigest()
+        return self.root / "blobs" / "sha256" / digest[:2] / digest
+
+    def fill(self, mode: int) -> None:
+        """Put the right file on the host, as a download does: under a new name first."""
+        self.source.parent.mkdir(exist_ok=True)
+        new = self.source.with_name("new")
+        new.write_bytes(self.data)
+        new.chmod(mode)
+        new.replace(self.source)
+
+    def call(self, *, check: bool = False, **more: Any) -> dict[str, Any]:
+        """Run the module."""
+        return self.call_module(self.module, {"root": str(self.root), **self.options, **more}, check=check)
+
+
+def shelf_of(kind: str, base: Path, call_module: CallModule) -> Shelf:
+    """Return the shelf of one module."""
+    folder = str(base / "in")
+    if kind == "files":
+        wish = {"name": "tool", "version": "1", "file": "tool.bin", "src": f"{folder}/tool.bin"}
+        return Shelf(call_module, mirror_files, "tool.bin", BODY, "artefacts/tool/1/tool.bin", {"files": [wish]}, base)
+    if kind == "wheels":
+        data, file = wheel_bytes("demo", "1.0", body=BODY), "demo-1.0-py3-none-any.whl"
+        digest = hashlib.sha256(data).hexdigest()
+        place = f"pypi/files/{digest[:2]}/{digest}/{file}"
+        return Shelf(call_module, mirror_wheels, file, data, place, {"sources": [{"folder": folder}]}, base)
+    if kind == "apt":
+        options = {"folders": [folder], "key_home": str(base), "architectures": ["amd64"]}
+        return Shelf(call_module, mirror_apt, "tool_1_amd64.deb", BODY, "apt/pool/tool_1_amd64.deb", options, base)
+    repositories = [{"name": "el9", "folders": [folder]}]
+    return Shelf(call_module, mirror_rpm, "tool-1.noarch.rpm", BODY, "rpm/el9/tool-1.noarch.rpm", {"repositories": repositories}, base)
+
+
+class KeyAtHand:
+    """A key that signs without GnuPG."""
+
+    fingerprint = "F" * 40
+
+    def __init__(self, home: str) -> None:
+        self.home = home
+
+    def public(self) -> bytes:
+        """Return the key for clients."""
+        return b"key"
+
+    def sign(self, path: Path) -> tuple[bytes, bytes]:
+        """Return the text with a signature, and a signature."""
+        return path.read_bytes(), b"signature"
+
+    def has_signed(self, path: Path) -> bool:
+        """Believe every text."""
+        return path.is_file()
+
+
+def use_stand_ins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let packages be described without the tools of a distribution; return the list of tools that were asked for."""
+    asked: list[str] = []
+
+    def run(words: Sequence[str], _needs: str, *, cwd: str = "/") -> bytes:
+        asked.append(words[0])
+        if words[0] == "createrepo_c":
+            describe_rpms(Path(words[-1]))
+            return b""
+        if "packages" in words:
+            debs = sorted(Path(cwd, "pool").iterdir())
+            return "\n\n".join(f"Filename: pool/{deb.name}\nSHA256: {sha256_of(deb)}" for deb in debs).encode()
+        settings = [word.partition("Release::")[2].replace("=", ": ", 1) for word in words if "Release::" in word]
+        lists = [path for path in sorted(Path(words[-1]).rglob("*")) if path.is_file()]
+        return "".join(f"{line}\n" for line in [*settings, *(f" {sha256_of(path)} {path.name}" for path in lists)]).encode()
+
+    for module in (apt_tree, rpm_tree):
+        monkeypatch.setattr(module, "run_tool", run)
+    monkeypatch.setattr(mirror_apt, "SigningKey", KeyAtHand)
+    return asked
+
+
+def describe_rpms(root: Path) -> None:
+    """Write what createrepo_c writes, as far as it is read back."""
+    repodata, entries = root / "repodata", []
+    repodata.mkdir(exist_ok=True)
+    for kind in ("primary", "filelists", "other"):
+        found = sorted(root.glob("*.rpm"))
+        listed = [f'<checksum type="sha256" pkgid="YES">{sha256_of(rpm)}</checksum><location href="{rpm.name}"/>' for rpm in found]
+        path = repodata / f"{kind}.xml.gz"
+        path.write_bytes(gzip.compress(f"<{kind}>{''.join(listed)}</{kind}>".encode(), mtime=0))
+        checksum = f'<checksum type="sha256">{sha256_of(path)}</checksum>'
+        entries.append(f'<data type="{kind}">{checksum}<location href="repodata/{path.name}"/></data>')
+    (repodata / "repomd.xml").write_text("".join(entries))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
