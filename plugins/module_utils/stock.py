@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store im
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import unless_gone
 from ansible_collections.onprem.llm.plugins.module_utils.store_garbage import plan_collect
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import read_journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import partial_folder
@@ -61,9 +62,11 @@ class Stock:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.stored: dict[Digest, os.stat_result] = {}
         with explained(f"read {store.root}"):
-            blobs = [path for path in (store.root / "blobs" / "sha256").glob("*/*") if DIGEST.fullmatch(path.name)]
-            self.stored = {Digest(path.name): path.stat() for path in sorted(blobs)}
+            for path in sorted(path for path in (store.root / "blobs" / "sha256").glob("*/*") if DIGEST.fullmatch(path.name)):
+                with unless_gone():
+                    self.stored[Digest(path.name)] = path.stat()
         self._digests = {(status.st_dev, status.st_ino): digest for digest, status in self.stored.items()}
         self.models = [self._noted(*key, digests) for key, digests in sorted(store.refs().items())]
 
@@ -71,20 +74,30 @@ class Stock:
         folder, _newline, inner = name.partition("\n")
         model = Model(layout, folder, inner, managed=True)
         for digest in sorted(digests):
-            if digest in self.stored:
-                model.files.append(self._content(digest, self.store.blob_path(digest)))
-            else:
-                model.missing.append(digest)
+            self._take(model, digest, self.store.blob_path(digest) if digest in self.stored else None)
         return model
 
-    def _content(self, name: str, path: Path, digest: Digest | None = None) -> Content:
-        status = path.stat()
-        inode = (status.st_dev, status.st_ino)
-        known = digest or self._digests.get(inode)
-        if known is None:
-            memory = self.store.stamps.recall(str(path), Stamp.of(str(path)))
-            known = memory.digest if memory else None
-        return Content(name, path, status.st_size, inode, known)
+    def _take(self, model: Model, digest: Digest, blob: Path | None) -> None:
+        """Let a model have a blob, or miss it."""
+        content = self._content(digest, blob, digest) if blob else None
+        if content:
+            model.files.append(content)
+        else:
+            model.missing.append(digest)
+
+    def _content(self, name: str, path: Path, digest: Digest | None = None) -> Content | None:
+        """Return what is known of a file; None where there is none."""
+        content = None
+        with unless_gone():
+            if path.is_file():
+                status = path.stat()
+                inode = (status.st_dev, status.st_ino)
+                known = digest or self._digests.get(inode)
+                if known is None:
+                    memory = self.store.stamps.recall(str(path), Stamp.of(str(path)))
+                    known = memory.digest if memory else None
+                content = Content(name, path, status.st_size, inode, known)
+        return content
 
     def add(self, layout: str, folder: str) -> None:
         """Add the models of a folder in a layout: ``ollama``, ``hub`` or ``vllm``."""
@@ -104,11 +117,7 @@ class Stock:
             except (OSError, ValueError):
                 continue
             for digest in sorted(digests):
-                blob = tree.blob_path(digest)
-                if blob.is_file():
-                    model.files.append(self._content(digest, blob, digest))
-                else:
-                    model.missing.append(digest)
+                self._take(model, digest, tree.blob_path(digest))
             yield model
 
     def _hub(self, folder: str) -> Iterator[Model]:
@@ -118,26 +127,30 @@ class Stock:
                 model = Model("hub", folder, f"{cache.repo}@{commit}")
                 for name, etag in sorted(cache.links(commit).items()):
                     blob = cache.blob_path(etag) if etag else cache.snapshot_path(commit) / name
-                    if blob.is_file():
-                        model.files.append(self._content(name, blob, Digest(etag) if DIGEST.fullmatch(etag) else None))
+                    content = self._content(name, blob, Digest(etag) if DIGEST.fullmatch(etag) else None)
+                    model.files += [content] if content else []
                 yield model
 
     def _vllm(self, folder: str) -> Iterator[Model]:
         for path in sorted(Path(folder).iterdir()):
             if path.is_dir() and not path.name.startswith("."):
-                yield Model("vllm", folder, path.name, [self._content(p.name, p) for p in sorted(path.iterdir()) if p.is_file()])
+                with unless_gone():
+                    contents = [self._content(file.name, file) for file in sorted(path.iterdir())]
+                    yield Model("vllm", folder, path.name, [content for content in contents if content])
 
     def verify(self) -> None:
         """Read every blob of the store, and remember what is sound and forget what is not."""
         for digest, status in self.stored.items():
-            self.store.holds(digest, status.st_size, verify=True)
+            with unless_gone():
+                self.store.holds(digest, status.st_size, verify=True)
 
     def remember(self) -> None:
         """Keep what ``verify`` has found for later runs, which then replace what is damaged."""
         with self.store.locked():
             self.store.forget_damaged()
-            for digest in self.stored:
-                self.store.write_stamp(str(self.store.blob_path(digest)))
+            for path in map(self.store.blob_path, self.stored):
+                if path.is_file():
+                    self.store.write_stamp(str(path))
 
     def describe(self) -> dict[str, Any]:
         """Return all of it as plain data."""
@@ -156,7 +169,7 @@ class Stock:
                 if digest in self.stored
             ],
             "unused_bytes": garbage.blob_size,
-            "partial": [_describe_partial(path) for path in sorted(partial_folder(self.store).glob("*.data"))],
+            "partial": _describe_partials(partial_folder(self.store)),
             "damaged": self.store.damage,
         }
 
@@ -183,11 +196,20 @@ class Stock:
     def _verified(self, file: Content) -> str:
         """Return when all of a file was last read and found to be right; nothing where that is unknown."""
         key = str(self.store.blob_path(file.digest)) if file.digest and file.inode in self._digests else str(file.path)
-        with suppress(FileNotFoundError):
+        with unless_gone():
             memory = self.store.stamps.recall(key, Stamp.of(key)) if Path(key).is_file() else None
             if memory and memory.verified_at and memory.digest == file.digest:
                 return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(memory.verified_at))
         return ""
+
+
+def _describe_partials(folder: Path) -> list[dict[str, Any]]:
+    found = []
+    with explained(f"read {folder}"):
+        for path in sorted(folder.glob("*.data")):
+            with unless_gone():
+                found.append(_describe_partial(path))
+    return found
 
 
 def _describe_partial(path: Path) -> dict[str, Any]:

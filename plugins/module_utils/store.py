@@ -253,7 +253,8 @@ class Store:
 
     def refs(self) -> dict[tuple[str, str], frozenset[Digest]]:
         """Return the digests that each (layout, name) uses."""
-        return {(path.parent.name, name): digests for path, (name, digests) in self._read_refs().items()}
+        # One without a name was removed while this looked.
+        return {(path.parent.name, name): digests for path, (name, digests) in self._read_refs().items() if name}
 
     def _read_refs(self) -> dict[Path, tuple[str, frozenset[Digest]]]:
         return {path: _read_ref(path) for path in sorted((self.root / "refs").glob("*/*.json"))}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are written so that a reader never sees half of one, and where hard links reach."""
+"""Files that are written so that a reader never sees half of one, files that vanish, and where hard links reach."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import ctypes
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
@@ -53,6 +55,19 @@ def _mount(path: str) -> tuple[int, str]:
         return os.fstat(descriptor).st_dev, next((line for line in lines if line.startswith("mnt_id:")), "")
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Leave the block where a file is gone that was there a moment ago: runs beside this one move and remove theirs. All else is raised."""
+    try:
+        yield
+    except FileNotFoundError:
+        return
+    except ModelError as exc:
+        # The same, said in words by ``explained``.
+        if not isinstance(exc.__cause__, FileNotFoundError):
+            raise
 
 
 def make_folders(path: Path, *, owner: tuple[int, int] = (-1, -1)) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import DAY, Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import unless_gone
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import idle, partial_folder
 
 
@@ -70,11 +71,14 @@ def plan_collect(store: Store, *, min_age: float = DAY, partial_age: float = 14 
     with explained(f"read {store.root}"):
         kept, inodes = _sort_blobs(garbage, min_age)
         _find_names(garbage, kept, inodes, min_age)
-        garbage.files += [path for path in _json(store.root / "chunks") if Digest(path.stem) not in kept and _age(path) >= min_age]
-        garbage.files += [path for path in _json(store.root / "manifests") if not _has_any(path, store, kept) and _age(path) >= min_age]
-        garbage.stamps = [path for path in _json(store.root / "stamps") if _is_of_nothing(path, store, garbage, partial_age)]
-        garbage.partials = [path for path in sorted(partial_folder(store).glob("*.data")) if _is_idle(path, partial_age)]
-        garbage.size += sum(path.stat().st_blocks * 512 for path in garbage.partials)
+        garbage.files += _garbage_pages(store.root / "chunks", lambda path: Digest(path.stem) not in kept and _age(path) >= min_age)
+        garbage.files += _garbage_pages(store.root / "manifests", lambda path: not _has_any(path, store, kept) and _age(path) >= min_age)
+        garbage.stamps = _garbage_pages(store.root / "stamps", lambda path: _is_of_nothing(path, store, garbage, partial_age))
+        for path in sorted(partial_folder(store).glob("*.data")):
+            with unless_gone():
+                if _is_idle(path, partial_age):
+                    garbage.size += path.stat().st_blocks * 512
+                    garbage.partials.append(path)
     return garbage
 
 
@@ -86,27 +90,39 @@ def _sort_blobs(garbage: Garbage, min_age: float) -> tuple[set[Digest], set[tupl
     for path in (store.root / "blobs" / "git").glob("*"):
         own[_inode(path)] = own.get(_inode(path), 0) + 1
     for path in sorted((store.root / "blobs" / "sha256").glob("*/*")):
-        digest, status = Digest(path.name), path.lstat()
-        young = digest in used or not DIGEST.fullmatch(digest) or _age(path) < min_age
-        linked = not young and status.st_nlink > 1 + own.get(_inode(path), 0)
-        if young or linked:
-            kept.add(digest)
-            inodes.add(_inode(path))
-            garbage.linked += [digest] if linked else []
-        else:
-            garbage.blobs.append(digest)
-            garbage.blob_size += status.st_size
-            garbage.size += status.st_blocks * 512
+        with unless_gone():
+            digest, status = Digest(path.name), path.lstat()
+            young = digest in used or not DIGEST.fullmatch(digest) or _age(path) < min_age
+            linked = not young and status.st_nlink > 1 + own.get(_inode(path), 0)
+            if young or linked:
+                kept.add(digest)
+                inodes.add(_inode(path))
+                garbage.linked += [digest] if linked else []
+            else:
+                garbage.blobs.append(digest)
+                garbage.blob_size += status.st_size
+                garbage.size += status.st_blocks * 512
     return kept, inodes
 
 
 def _find_names(garbage: Garbage, kept: set[Digest], inodes: set[tuple[int, int]], min_age: float) -> None:
     gone = {_inode(garbage.store.blob_path(digest)) for digest in garbage.blobs}
     for path in sorted((garbage.store.root / "blobs" / "git").glob("*")):
-        memory = None if _inode(path) in inodes else garbage.store.stamps.recall(str(path), Stamp.of(str(path)))
-        needed = _inode(path) in inodes or (memory is not None and memory.digest in kept)
-        if not needed and (_inode(path) in gone or _age(path) >= min_age):
-            garbage.files.append(path)
+        with unless_gone():
+            memory = None if _inode(path) in inodes else garbage.store.stamps.recall(str(path), Stamp.of(str(path)))
+            needed = _inode(path) in inodes or (memory is not None and memory.digest in kept)
+            if not needed and (_inode(path) in gone or _age(path) >= min_age):
+                garbage.files.append(path)
+
+
+def _garbage_pages(folder: Path, is_garbage: Callable[[Path], bool]) -> list[Path]:
+    """Return the pages below a folder that are garbage."""
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        with unless_gone():
+            if is_garbage(path):
+                found.append(path)
+    return found
 
 
 def _has_any(path: Path, store: Store, kept: set[Digest]) -> bool:
@@ -134,10 +150,6 @@ def _is_idle(path: Path, age: float) -> bool:
         return False
     with idle(path) as is_idle:
         return is_idle
-
-
-def _json(folder: Path) -> Iterable[Path]:
-    return sorted(folder.rglob("*.json"))
 
 
 def _inode(path: Path) -> tuple[int, int]:

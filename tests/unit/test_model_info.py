@@ -17,6 +17,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_steps
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
+from ansible_collections.onprem.llm.plugins.module_utils.stock import Stock
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.modules import model_info, store_garbage
 from tests.unit.helpers.hub_repo import COMMIT, FILES, LATER, REPO, Repo, sha256
@@ -101,6 +102,41 @@ def test_a_bare_host_has_nothing(call_module: Call, tmp_path: Path) -> None:
     found = call_module(model_info, {"store": str(tmp_path / "none"), "ollama_models_dir": str(tmp_path / "none")})
     assert (found["models"], found["stored"], found["unused"]) == ([], {"blobs": 0, "bytes": 0}, [])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("question", "gone", "left"), [("is_file", "tiny/config.json", [0]), ("is_dir", "tiny", [])])
+def test_what_goes_right_after_the_look_at_it_is_absent(
+    call_module: Call, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch, question: str, gone: str, left: list[int]
+) -> None:
+    ask, path = getattr(Path, question), Path(params["vllm_models_dir"], gone)
+
+    def answer(asked: Path) -> bool:
+        there: bool = ask(asked)
+        if there and asked == path:
+            path.rename(Path(params["store"], "gone"))
+        return there
+
+    monkeypatch.setattr(Path, question, answer)
+    found = call_module(model_info, params)
+    assert [len(model["files"]) for model in found["models"] if model["layout"] == "vllm"] == left
+
+
+def test_a_note_that_goes_during_the_look_is_no_model(call_module: Call, params: dict[str, Any]) -> None:
+    before = call_module(model_info, params)["models"]
+    # It is listed, but no more there when it is read.
+    (Path(params["store"]) / "refs" / "hub" / "gone.json").symlink_to("nowhere")
+    assert call_module(model_info, params)["models"] == before
+
+
+def test_a_blob_that_goes_after_it_was_verified_is_not_remembered(params: dict[str, Any]) -> None:
+    store = Store(params["store"])
+    stock = Stock(store)
+    stock.verify()
+    with store.locked():
+        Store(params["store"]).remove([sha256(UNUSED)])
+    pages = sorted((store.root / "stamps").iterdir())
+    stock.remember()
+    assert sorted((store.root / "stamps").iterdir()) == pages
 
 
 def test_damage_is_told_and_not_forgotten(call_module: Call, params: dict[str, Any], tmp_path: Path) -> None:
