@@ -132,11 +132,13 @@ class Stock:
                 yield model
 
     def _vllm(self, folder: str) -> Iterator[Model]:
-        for path in sorted(Path(folder).iterdir()):
-            if path.is_dir() and not path.name.startswith("."):
-                with unless_gone():
-                    contents = [self._content(file.name, file) for file in sorted(path.iterdir())]
-                    yield Model("vllm", folder, path.name, [content for content in contents if content])
+        # A folder that is not there holds nothing.
+        with unless_gone():
+            for path in sorted(Path(folder).iterdir()):
+                if path.is_dir() and not path.name.startswith("."):
+                    with unless_gone():
+                        contents = [self._content(file.name, file) for file in sorted(path.iterdir())]
+                        yield Model("vllm", folder, path.name, [content for content in contents if content])
 
     def verify(self) -> None:
         """Read every blob of the store, and remember what is sound and forget what is not."""

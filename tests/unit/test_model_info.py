@@ -99,9 +99,16 @@ def test_without_folders_the_notes_of_the_store_are_told(call_module: Call, para
 
 
 def test_a_bare_host_has_nothing(call_module: Call, tmp_path: Path) -> None:
-    found = call_module(model_info, {"store": str(tmp_path / "none"), "ollama_models_dir": str(tmp_path / "none")})
+    folders = ("store", "ollama_models_dir", "vllm_models_dir", "cache_dir")
+    found = call_module(model_info, {option: str(tmp_path / "none" / option) for option in folders})
     assert (found["models"], found["stored"], found["unused"]) == ([], {"blobs": 0, "bytes": 0}, [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_for_a_folder_is_refused(call_module: Call, params: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = call_module(model_info, {**params, "vllm_models_dir": str(tmp_path / "file")})
+    assert found["msg"] == f"Cannot read {tmp_path / 'file'}: Not a directory."
 
 
 @pytest.mark.parametrize(("question", "gone", "left"), [("is_file", "tiny/config.json", [0]), ("is_dir", "tiny", [])])
