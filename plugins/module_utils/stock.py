@@ -148,6 +148,9 @@ class Stock:
 
     def remember(self) -> None:
         """Keep what ``verify`` has found for later runs, which then replace what is damaged."""
+        if not self.stored:
+            # To lock a store would make one.
+            return
         with self.store.locked():
             self.store.forget_damaged()
             for path in map(self.store.blob_path, self.stored):

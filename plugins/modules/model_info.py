@@ -15,7 +15,7 @@ description:
     models share, what no model uses, and how far unfinished downloads are.
   - Models that the store has noted are always told. Those that clients have put into their folders by themselves
     (C(ollama pull), C(hf download)) are told for the folders that are named.
-  - A folder that is not there holds nothing. Pulls and removals meanwhile are safe, as a file that
+  - A folder that is not there holds nothing, and none is made. Pulls and removals meanwhile are safe, as a file that
     vanishes counts as absent.
 attributes:
   check_mode:

@@ -98,9 +98,10 @@ def test_without_folders_the_notes_of_the_store_are_told(call_module: Call, para
     ]
 
 
-def test_a_bare_host_has_nothing(call_module: Call, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_bare_host_has_nothing(call_module: Call, tmp_path: Path, verify: bool) -> None:
     folders = ("store", "ollama_models_dir", "vllm_models_dir", "cache_dir")
-    found = call_module(model_info, {option: str(tmp_path / "none" / option) for option in folders})
+    found = call_module(model_info, {"verify": verify, **{option: str(tmp_path / "none" / option) for option in folders}})
     assert (found["models"], found["stored"], found["unused"]) == ([], {"blobs": 0, "bytes": 0}, [])
     assert list(tmp_path.iterdir()) == []
 
