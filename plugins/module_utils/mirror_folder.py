@@ -22,7 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
-from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 # What a link and its texts need on the disk, at most.
@@ -164,6 +164,8 @@ class MirrorFolder:
         self.asked = frozenset(asked)
         self.record = bool(self.owner) and self.owned != self.asked
         self.links, self.texts = dict(links), dict(texts)
+        for digest, file in local.items():
+            refuse_spoilt(store, file.path, digest, file.stamp)
         missing = [file for digest, file in local.items() if is_needed(store, file.path, digest, file.stamp)]
         self.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing]
         renewed = {file.digest for file in missing} | {digest for digest in wanted if store.is_damaged(digest)}

@@ -35,6 +35,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import A
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import existing_parent, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt, telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 Report = Callable[[str], None]
@@ -66,6 +67,8 @@ class Goods:
     items: list[Item] = field(default_factory=list)
     local: frozenset[Digest] = frozenset()
     local_size: int = 0
+    # Files of this host that were looked at.
+    read: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     # What the source has now, where that is not what is published.
     moved_to: str = ""
@@ -122,6 +125,21 @@ class Goods:
         """Tell whether there is anything to bring, or to remember of what was asked."""
         return bool(self.items) or (self.pull is not None and (self.pull.changed or self.pull.learned))
 
+    @property
+    def learned(self) -> bool:
+        """Tell whether hashing found out what later runs should remember, though nothing has to change."""
+        return not all(self.store.stamps.is_written(key) for key in self._keys())
+
+    def _keys(self) -> list[str]:
+        in_git = [blob.git_sha1 for blob in self.pull.blobs if blob.git_sha1] if self.pull else []
+        stored = [*map(self.store.blob_path, self.digests), *map(self.store.git_path, in_git)]
+        return [*self.read, *map(str, stored)]
+
+    def remember(self) -> None:
+        """Note what was read for later runs. Call it under the lock of the store."""
+        for key in self._keys():
+            self.store.write_stamp(key)
+
     def bring(self, report: Report) -> int:
         """Bring it into the store; return the bytes that came over the network. Call it without the lock of the store."""
         check_space(self.needs)
@@ -137,7 +155,8 @@ class Goods:
         copied = self.store.copy(item.open(), item.label, item.digest)
         if item.stamp:
             self.bytes_copied += copied
-            self.store.stamps.hold(item.label, Memory(item.stamp, item.digest, {}))
+            known = self.store.stamps.recall(item.label, item.stamp)
+            self.store.stamps.hold(item.label, Memory(item.stamp, item.digest, known.facts if known else {}))
 
 
 @dataclass(frozen=True)
@@ -194,14 +213,18 @@ def gguf_goods(ref: FileRef, store: Store, settings: Settings, pinned: Digest | 
     """Return what a GGUF file brings as a model of Ollama: itself, and the few bytes that describe it."""
     source = FileSource(ref, store.stamps)
     stored = _stored_gguf(store, pinned) if pinned and not source.is_there else None
-    blob = stored or source.hashed(source.manifest())
+    with telling_damage(store):
+        blob = stored or source.hashed(source.manifest())
     digest = blob.digest or Digest("")
     if pinned and digest != pinned:
         raise wrong_digest(blob.path, pinned, digest)
+    if not stored:
+        refuse_spoilt(store, blob.path, digest, blob.stamp)
     image = image_of(blob.gguf, digest, blob.size, settings)
     goods = Goods(store, manifest=image.manifest(), revision=image.digest, local=frozenset(image.blobs))
     goods.local_size = sum(layer.size for layer in image.blobs.values())
-    if not stored and not store.holds(digest, blob.size):
+    goods.read = [] if stored else [blob.path]
+    if not stored and is_needed(store, blob.path, digest, blob.stamp):
         goods.items.append(Item(blob.path, digest, blob.size, _how(store, blob.path), partial(source.open, blob), blob.stamp))
     for layer in image.blobs.values():
         if layer.data is not None and not store.holds(layer.digest, layer.size):
@@ -225,12 +248,15 @@ def folder_goods(ref: FileRef, store: Store, repo: str, pinned: Digest | None) -
     for file in (*files, *(source.hashed(other) for other in folder.others)):
         if file.expected and file.digest and file.digest != file.expected:
             raise wrong_digest(file.path, file.expected, file.digest)
+        if file.digest:
+            refuse_spoilt(store, file.path, file.digest, file.stamp)
     blobs = [RemoteBlob(file.name, file.size, file.digest) for file in files]
     release = release_of_files(repo, blobs)
     digests = frozenset(file.digest for file in files if file.digest)
     goods = Goods(store, releases=[release], revision=release.commit, local=digests, warnings=large_files(blobs))
     goods.local_size = sum(blob.size for blob in blobs)
-    lacking = {file.digest: file for file in files if file.digest and not store.holds(file.digest, file.size)}
+    goods.read = [file.path for file in (*files, *folder.others)]
+    lacking = {file.digest: file for file in files if file.digest and is_needed(store, file.path, file.digest, file.stamp)}
     for digest, file in lacking.items():
         goods.items.append(Item(file.path, digest, file.size, _how(store, file.path), partial(source.open, file), file.stamp))
     return goods

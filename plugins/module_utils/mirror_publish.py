@@ -142,8 +142,12 @@ def publish(request: Request, store: Store, access: Access, report: Report | Non
             settled = replace(goods, items=[], pull=replace(goods.pull, missing=()) if goods.pull else None)
             outcome.plan = plan_of(request, store, settled)
             outcome.plan.apply()
+            goods.remember()
             store.set_ref(*arriving, ())
         outcome.actions = [*brought, *outcome.plan.actions]
+    elif report and goods.learned:
+        with store.locked():
+            goods.remember()
     return outcome
 
 

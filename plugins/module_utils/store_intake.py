@@ -29,11 +29,11 @@ def telling_damage(store: Store) -> Iterator[None]:
 
 
 def is_needed(store: Store, path: str, digest: Digest, stamp: Stamp) -> bool:
-    """Tell whether the store lacks the file, which is believed to have this digest; ``ModelError`` for one that rotted since it was noted.
+    """Tell whether the store lacks the file, which is believed to have this digest.
 
     Where the blob of that digest is damaged, the file is read as a whole again, and that is remembered for the rest of the run.
+    ``ModelError`` where it has another digest by now.
     """
-    _refuse_changed_blob(store, path, digest, stamp)
     if store.holds(digest, stamp.size):
         return False
     if store.is_damaged(digest):
@@ -45,8 +45,11 @@ def is_needed(store: Store, path: str, digest: Digest, stamp: Stamp) -> bool:
     return True
 
 
-def _refuse_changed_blob(store: Store, path: str, digest: Digest, stamp: Stamp) -> None:
-    """Refuse a file that is a blob of another digest, as which it was noted when it had the same time."""
+def refuse_spoilt(store: Store, path: str, digest: Digest, stamp: Stamp) -> None:
+    """Refuse a file that is a blob of another digest, as which it was noted when it had the same time: nobody has written to it.
+
+    For what is published to others. A host's own model follows its file on the host, whatever its time is.
+    """
     told = store.stamps.noted(path)
     if told is None or told.digest == digest or _outside(told.stamp) != _outside(stamp):
         return

@@ -31,6 +31,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.local import fo
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, origin_changes, resolve, write_origin
 
@@ -235,7 +236,7 @@ def _plan_files(plan: Plan, ref: FileRef, check: bool) -> None:
         if file.expected and file.digest and file.digest != file.expected:
             raise wrong_digest(file.path, file.expected, file.digest)
     plan.source, plan.folder = source, replace(folder, files=tuple(files))
-    missing = {file.digest: file for file in files if file.digest and not store.holds(file.digest, file.size)}
+    missing = {file.digest: file for file in files if file.digest and is_needed(store, file.path, file.digest, file.stamp)}
     plan.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing.values()]
     if plan.ingest and not folder.has_list:
         plan.warnings.append(

@@ -42,6 +42,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.local import so
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Upstream, origin_changes, resolve
 
@@ -125,7 +126,7 @@ def _plan_blob(plan: Plan, ref: FileRef, check: bool) -> None:
     digest = blob.digest or Digest("")
     if request.pinned and digest != request.pinned:
         raise wrong_digest(blob.path, request.pinned, digest)
-    if not store.holds(digest, blob.size):
+    if is_needed(store, blob.path, digest, blob.stamp):
         plan.ingest = "link" if store.can_link(blob.path) else "copy"
     plan.source, plan.blob, plan.image = source, blob, image_of(blob.gguf, digest, blob.size, request.settings)
     _warn_without_template(plan, blob.path, blob.gguf.chat_template)
