@@ -144,14 +144,15 @@ class AptPlan:
         write_text(store, self.folder.root / KEY, self.key.public())
         texts = {place: (made / place).read_bytes() for place in places}
         wanted = {suite / _by_hash(place, text): text for place, text in texts.items()}
-        before = [path for path in suite.glob("*/binary-*/by-hash/SHA256/*") if path not in wanted]
+        before = [path for path in _copies(suite) if path not in wanted and _is_itself(path)]
+        rotten = [path for path in _copies(suite) if path not in wanted and path not in before]
         for path, text in [*wanted.items(), *((suite / place, text) for place, text in texts.items())]:
             write_text(store, path, text)
         write_text(store, suite / "Release", (made / "Release").read_bytes())
         write_text(store, suite / "Release.gpg", detached)
         write_text(store, suite / "InRelease", inline)
         # A client that has just read the list before may still ask for what it names: one generation stays.
-        for path in sorted(before, key=lambda path: path.stat().st_mtime_ns, reverse=True)[len(places) :]:
+        for path in [*rotten, *sorted(before, key=lambda path: path.stat().st_mtime_ns, reverse=True)[len(places) :]]:
             path.unlink()
 
 
@@ -199,10 +200,22 @@ def _is_published(folder: MirrorFolder, suite: Suite, key: SigningKey, links: Ma
             path = root / place
             digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "none"
             copy = root / name / "by-hash" / "SHA256" / digest
-            if f" {digest} " not in inline or not copy.is_file() or copy.stat().st_size != path.stat().st_size:
+            if f" {digest} " not in inline or not copy.is_file():
                 return False
+    if not all(_is_itself(path) for path in _copies(root)):
+        return False
     whole = (root / "Release").is_file() and (root / "Release.gpg").is_file() and _text(folder.root / KEY) == key.public().decode()
-    return whole and _text(root / "Release").strip() in inline and key.has_signed(root / "InRelease")
+    signed = whole and key.has_signed(root / "InRelease") and key.has_signed(root / "Release", root / "Release.gpg")
+    return signed and _text(root / "Release").strip() in inline
+
+
+def _copies(suite: Path) -> list[Path]:
+    """Return the lists that are offered by their hash, those of the generation before among them."""
+    return sorted(suite.glob("*/binary-*/by-hash/SHA256/*"))
+
+
+def _is_itself(path: Path) -> bool:
+    return hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
 def _by_hash(place: str, text: bytes) -> str:

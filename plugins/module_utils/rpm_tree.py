@@ -23,6 +23,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import MirrorFolder, record_path
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.package_folders import read_packages, run_tool, with_kept
+from ansible_collections.onprem.llm.plugins.module_utils.stamps import hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 
 LAYOUT, PLACE = "rpm", "www/rpm"
@@ -30,7 +31,8 @@ NEEDS = "createrepo-c (Debian, Ubuntu) or createrepo_c (EL)"
 RPM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~^-]*\.[a-z0-9_]+\.rpm", re.ASCII)
 # Each package in primary.xml, its digest and its file; createrepo_c writes one attribute order only.
 PACKAGE = re.compile(r'<checksum type="sha256" pkgid="YES">([0-9a-f]{64})</checksum>.*?<location href="([^"]+)"', re.DOTALL)
-LISTED = re.compile(r'<data type="(\w+)">.*?<location href="([^"]+)"', re.DOTALL)
+# Each file of the description in repomd.xml: what it is, its digest and its place.
+LISTED = re.compile(r'<data type="(\w+)">\s*<checksum type="sha256">([0-9a-f]{64})</checksum>.*?<location href="([^"]+)"', re.DOTALL)
 LARGEST = 512 << 20
 
 
@@ -70,7 +72,9 @@ class RpmPlan:
             root.chmod(0o755)
             listing.write_text("".join(f"{place}\n" for place in sorted(self.folder.links)), encoding="utf-8")
         # It writes beside its place and renames; one generation of the files before stays, for a client that has just read of them.
-        words = ["createrepo_c", "--quiet", "--update", "--checksum", "sha256", "--general-compress-type", "gz", "--retain-old-md", "1"]
+        words = ["createrepo_c", "--quiet", "--checksum", "sha256", "--general-compress-type", "gz", "--retain-old-md", "1"]
+        # Of a description that rotted nothing is taken over.
+        words += ["--update"] if _sound_lists(root) else []
         run_tool([*words, "--pkglist", str(listing), str(root)], NEEDS)
         listing.unlink()
         with explained(f"write {root}"):
@@ -105,11 +109,20 @@ def plan_rpm(store: Store, name: str, folders: Sequence[str], *, purge: bool, ow
 
 
 def _is_described(root: Path, links: Mapping[str, Digest]) -> bool:
-    listed = dict(LISTED.findall(_text(root / "repodata" / "repomd.xml")))
-    if not {"primary", "filelists", "other"} <= set(listed) or not all((root / place).is_file() for place in listed.values()):
-        return False
-    told = {place: digest for digest, place in PACKAGE.findall(_text(root / listed["primary"]))}
-    return told == dict(links)
+    listed = _sound_lists(root)
+    return bool(listed) and {place: digest for digest, place in PACKAGE.findall(_text(root / listed["primary"]))} == dict(links)
+
+
+def _sound_lists(root: Path) -> dict[str, str]:
+    """Return the files that describe the packages by what they are; nothing where one is missing or is not what the list of them says."""
+    found = LISTED.findall(_text(root / "repodata" / "repomd.xml"))
+    listed = {kind: place for kind, _digest, place in found}
+    whole = {"primary", "filelists", "other"} <= set(listed)
+    return listed if whole and all(_has_digest(root / place, digest) for _kind, digest, place in found) else {}
+
+
+def _has_digest(path: Path, digest: str) -> bool:
+    return path.is_file() and hash_file(str(path))[0] == digest
 
 
 def _text(path: Path) -> str:

@@ -66,10 +66,11 @@ class SigningKey:
             common = ("--yes", "--digest-algo", "SHA256", "--local-user", self.fingerprint, "--output", "-")
             return self._gpg(*common, "--clear-sign", str(path)), self._gpg(*common, "--armor", "--detach-sign", str(path))
 
-    def has_signed(self, path: Path) -> bool:
-        """Tell whether the file carries a good signature of this key."""
+    def has_signed(self, path: Path, detached: Path | None = None) -> bool:
+        """Tell whether the file carries a good signature of this key, or has one in a file of its own."""
+        files = [str(path)] if detached is None else [str(detached), str(path)]
         try:
-            said = self._gpg("--status-fd", "1", "--verify", str(path)).decode("utf-8", "replace")
+            said = self._gpg("--status-fd", "1", "--verify", *files).decode("utf-8", "replace")
         except ModelError:
             return False
         return any(line.startswith("[GNUPG:] VALIDSIG ") and line.rstrip().endswith(self.fingerprint) for line in said.splitlines())

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.onprem.llm.plugins.module_utils import store as store_module
 from ansible_collections.onprem.llm.plugins.modules import mirror_files
@@ -14,6 +15,7 @@ from ansible_collections.onprem.llm.tests.unit.helpers.mirror_shelf import BODY,
 from ansible_collections.onprem.llm.tests.unit.helpers.rot import SEEN, UNSEEN, grow_old, rot
 
 COPIED, LINKED = 0o666, 0o644
+TASKS = Path(__file__).resolve().parents[2] / "roles" / "mirror" / "tasks"
 
 
 @pytest.fixture
@@ -145,3 +147,59 @@ def test_a_place_that_is_only_kept_is_mended_too(tmp_path: Path, call_module: Ca
     assert shelf.offered.with_name("twin.bin").read_bytes() == shelf.data == shelf.offered.read_bytes()
     assert len(shelf.offered.with_name("SHA256SUMS").read_text().splitlines()) == 2
     assert not shelf.call(verify_days=30)["changed"]
+
+
+APT_LISTS = ["Packages", "Packages.gz", "by-hash/SHA256/*"]
+
+
+@pytest.mark.parametrize("kind", ["apt", "rpm"])
+def test_a_list_that_rotted_is_made_anew(kind: str, tmp_path: Path, call_module: CallModule, tools: list[str]) -> None:
+    shelf = shelf_of(kind, tmp_path, call_module)
+    shelf.fill(COPIED)
+    shelf.call()
+    suite = shelf.root / "www/apt/dists/llm"
+    lists = (
+        [path for name in APT_LISTS for path in sorted(suite.glob(f"main/binary-amd64/{name}"))] + [suite / "Release.gpg"]
+        if kind == "apt"
+        else sorted((shelf.offered.parent / "repodata").iterdir())
+    )
+    assert len(lists) == (5 if kind == "apt" else 4)
+    for path in lists:
+        right = path.read_bytes()
+        rot(path, len(right) // 2)
+        assert shelf.call(check=True)["changed"] and path.read_bytes() != right
+        tools.clear()
+        assert shelf.call()["changed"] and path.read_bytes() == right and tools
+        assert not shelf.call()["changed"]
+
+
+def test_a_list_of_the_generation_before_goes_when_it_rotted(tmp_path: Path, call_module: CallModule, tools: list[str]) -> None:
+    shelf = shelf_of("apt", tmp_path, call_module)
+    shelf.fill(COPIED)
+    shelf.call()
+    by_hash = shelf.root / "www/apt/dists/llm/main/binary-amd64/by-hash/SHA256"
+    before = sorted(by_hash.iterdir())
+    (shelf.source.parent / "more_1_amd64.deb").write_bytes(b"more")
+    assert shelf.call()["changed"] and all(path.exists() for path in before)
+    rot(before[0], 0)
+    assert shelf.call()["changed"] and not before[0].exists() and before[1].exists()
+    assert not shelf.call()["changed"] and tools
+
+
+def test_createrepo_takes_nothing_from_rotten_lists(tmp_path: Path, call_module: CallModule, tools: list[str]) -> None:
+    shelf = shelf_of("rpm", tmp_path, call_module)
+    shelf.fill(COPIED)
+    shelf.call()
+    (shelf.source.parent / "more-1.noarch.rpm").write_bytes(b"more")
+    shelf.call()
+    rot(shelf.offered.parent / "repodata" / "other.xml.gz", 20)
+    shelf.call()
+    assert ["--update" in line for line in tools] == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["models", "artefacts", "wheels", "apt", "rpm", "plan"])
+def test_the_role_lets_every_module_look(name: str) -> None:
+    tasks = yaml.safe_load((TASKS / f"{name}.yml").read_text())
+    called = [task[module] for task in tasks for module in task if module.startswith("onprem.llm.mirror_")]
+    assert len(called) == (5 if name == "plan" else 1)
+    assert {options["verify_days"] for options in called} == {"{{ mirror_verify_days if mirror_verify_days | int else omit }}"}

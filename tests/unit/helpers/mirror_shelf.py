@@ -102,17 +102,17 @@ class KeyAtHand:
         """Return the text with a signature, and a signature."""
         return path.read_bytes(), b"signature"
 
-    def has_signed(self, path: Path) -> bool:
-        """Believe every text."""
-        return path.is_file()
+    def has_signed(self, path: Path, detached: Path | None = None) -> bool:
+        """Believe every text, and a signature that is like the one above."""
+        return path.is_file() and (detached is None or detached.read_bytes() == b"signature")
 
 
 def use_stand_ins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Let packages be described without the tools of a distribution; return the list of tools that were asked for."""
+    """Let packages be described without the tools of a distribution; return the command lines that were run."""
     asked: list[str] = []
 
     def run(words: Sequence[str], _needs: str, *, cwd: str = "/") -> bytes:
-        asked.append(words[0])
+        asked.append(" ".join(words))
         if words[0] == "createrepo_c":
             describe_rpms(Path(words[-1]))
             return b""
