@@ -1,7 +1,7 @@
 """Write what the role ``vllm`` pins: a lock with digests per version and variant, and the options that a version knows.
 
-``python3 -m tools.vllm_lock lock 0.32.0 cpu`` asks the package index; ``python3 -m tools.vllm_lock arguments PYTHON`` asks an installed
-version, whose interpreter PYTHON is.
+With ``PYTHONPATH=.collections``, ``python3 -m tools.vllm_lock lock 0.32.0 cpu`` asks the package index, and ``python3 -m tools.vllm_lock
+arguments PYTHON`` asks an installed version, whose interpreter PYTHON is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
+
+from ansible_collections.onprem.llm.plugins.module_utils.python_tags import fits
 
 ROLE = Path(__file__).resolve().parent.parent / "roles" / "vllm"
 TABLES = ROLE.parent.parent / "plugins" / "plugin_utils" / "vllm_arguments"
@@ -30,9 +33,7 @@ CPU_LEFT_OUT = (
 )
 CPU_OVERRIDES = ["torch=={torch}", *(f"{name}==0; python_version < '0'" for name in CPU_LEFT_OUT)]
 TORCH_PIN = re.compile(r"^torch==(\d[\d.]*)")
-# Wheels of other C libraries and of Python without its lock are never installed.
-FOREIGN = re.compile(r"musllinux|macosx|win32|win_amd64|win_arm64|cp3\d+t-|armv7l|i686|ppc64le|s390x|riscv64|loongarch64")
-OTHER_PYTHON = re.compile(r"-(?:cp3(?:[89]|10|1[5-9])-cp3|pp3|graalpy)")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROJECT = """[project]
 name = "lock"
 version = "0"
@@ -82,7 +83,7 @@ def write_lock(version: str, variant: str, torch: str) -> Path:
 def wanted_digests(packages: list[dict[str, Any]]) -> set[str]:
     """Return the digests of the wheels that some supported host can install."""
     wheels = (wheel for package in packages for wheel in package.get("wheels", []))
-    return {wheel["hash"] for wheel in wheels if not FOREIGN.search(wheel["url"]) and not OTHER_PYTHON.search(wheel["url"])}
+    return {wheel["hash"] for wheel in wheels if fits(unquote(wheel["url"].rpartition("/")[2]), MACHINES, PYTHONS)}
 
 
 def requirements(exported: str, wanted: set[str]) -> list[str]:

@@ -24,15 +24,14 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.python_lock import Lock
 from ansible_collections.onprem.llm.plugins.module_utils.python_names import DistName, as_dist, is_dist
 from ansible_collections.onprem.llm.plugins.module_utils.python_page import OfferedFile, project_files
+from ansible_collections.onprem.llm.plugins.module_utils.python_tags import PYTHON, fits
 from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import as_server
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
 
 QUESTIONS_AT_ONCE = 8
-PYTHON = re.compile(r"3\.([0-9]{1,2})", re.ASCII)
 MACHINE = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
-TAG = re.compile(r"(cp|py)3([0-9]*)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,9 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
     with explained(f"read {path}"):
         text = path.read_bytes() if path.is_file() else b""
     if text:
-        return Choice(tuple(_known(entry, path) for entry in json.loads(text)), path, is_known=True)
+        known = (_known(entry, path) for entry in json.loads(text))
+        # An earlier version has let others pass.
+        return Choice(tuple(file for file in known if _is_wanted(file.file, wanted)), path, is_known=True)
     projects = sorted({project for project, _version in wanted.lock.pins})
     with Client(access) as client, ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
 
@@ -136,26 +137,11 @@ def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[Offered
             raise ModelError(f"{file.url} is offered as a file of {project}, which its name is not: name another index.")
     wheels = [file for file in found if file.file.endswith(".whl")]
     # Of a source archive there is need only where nobody has built a wheel.
-    return [file for file in wheels if fits(file.file, wanted.machines, wanted.pythons)] if wheels else found
+    return [file for file in wheels or found if _is_wanted(file.file, wanted)]
 
 
-def fits(wheel: str, machines: Sequence[str], pythons: Sequence[str]) -> bool:
-    """Tell whether a wheel can be installed on one of these machines with one of these Pythons, as far as its name says."""
-    python, abi, platform = wheel[: -len(".whl")].split("-")[-3:]
-    platforms = platform.split(".")
-    on_machine = not machines or "any" in platforms or any(name.endswith(f"_{machine}") for name in platforms for machine in machines)
-    minors = [int(found.group(1)) for found in map(PYTHON.fullmatch, pythons) if found]
-    return on_machine and (not minors or any(_takes(tag, abi, minor) for tag in python.split(".") for minor in minors))
-
-
-def _takes(tag: str, abi: str, minor: int) -> bool:
-    found = TAG.fullmatch(tag)
-    if not found:
-        return False
-    named = int(found.group(2)) if found.group(2) else 0
-    # A stable ABI, and code without any, go with later Pythons too.
-    later = found.group(1) == "py" or "abi3" in abi.split(".")
-    return named <= minor if later or not found.group(2) else named == minor
+def _is_wanted(file: str, wanted: WheelSet) -> bool:
+    return not file.endswith(".whl") or fits(file, wanted.machines, wanted.pythons)
 
 
 def _sized(file: OfferedFile, access: Access) -> WantedFile:

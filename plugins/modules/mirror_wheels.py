@@ -82,13 +82,15 @@ options:
         default: []
       machines:
         description:
-          - Machines of the clients, such as V(x86_64) and V(aarch64). Wheels for others are left out. Empty for all that the lock has.
+          - Machines of the clients, such as V(x86_64) and V(aarch64), with Linux and the GNU C library. Wheels for others are left out, and
+            so are those for other systems and for musl. Empty for all that the lock has.
         type: list
         elements: str
         default: []
       pythons:
         description:
-          - Versions of Python of the clients, such as V(3.12). Wheels for others are left out. Empty for all that the lock has.
+          - Versions of CPython of the clients, such as V(3.12). Wheels for others are left out, and so are those for a CPython without its
+            lock (free-threaded). Empty for all that the lock has.
         type: list
         elements: str
         default: []

@@ -25,6 +25,9 @@ A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
         ("markupsafe-3.0.4-cp311-cp311-musllinux_1_2_x86_64.whl", False),
         ("numpy-2.4.6-cp310-cp310-manylinux_2_28_x86_64.whl", False),
         ("numpy-2.4.6-cp313-cp313-win_amd64.whl", False),
+        ("numpy-1.21.6-cp37-cp37m-manylinux_2_12_x86_64.manylinux2010_x86_64.whl", False),
+        ("enum34-1.1.10-py2-none-any.whl", False),
+        ("torch-2.13.0%2Bcu129-cp312-cp312-manylinux_2_28_x86_64.whl", True),
     ],
 )
 def test_only_wheels_that_a_supported_host_can_install_are_kept(wheel: str, kept: bool) -> None:

@@ -1,0 +1,71 @@
+"""Wheels that a lock asks for: which are taken from an index, and what is remembered of its answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ansible_collections.onprem.llm.plugins.modules import mirror_wheels
+from ansible_collections.onprem.llm.tests.unit.helpers.standin_index import StandinIndex, digest, standin_index
+from ansible_collections.onprem.llm.tests.unit.helpers.wheel_writer import wheel_bytes
+
+Call = Callable[..., dict[str, Any]]
+USABLE = ["demo-1.0-cp312-cp312-manylinux_2_28_x86_64.whl", "plain-1.0-py3-none-any.whl"]
+USELESS = [
+    "demo-1.0-cp312-cp312-musllinux_1_2_x86_64.whl",
+    "demo-1.0-cp312-cp312-macosx_10_12_x86_64.whl",
+    "demo-1.0-cp312-cp312t-manylinux_2_28_x86_64.whl",
+    "demo-1.0-cp313-cp313-manylinux_2_28_x86_64.whl",
+]
+
+
+@pytest.fixture
+def call(call_module: Call) -> Call:
+    return partial(call_module, mirror_wheels)
+
+
+@pytest.fixture
+def index() -> Iterator[StandinIndex]:
+    files = {name: wheel_bytes(name.partition("-")[0], "1.0", body=name.encode()) for name in [*USABLE, *USELESS]}
+    with standin_index(files) as index:
+        yield index
+
+
+@pytest.fixture
+def params(tmp_path: Path, index: StandinIndex) -> dict[str, Any]:
+    source = {"lock": index.lock(), "index_urls": [index.url], "machines": ["x86_64"], "pythons": ["3.12"]}
+    return {"root": str(tmp_path / "mirror"), "retries": 0, "sources": [source]}
+
+
+def answer_of(tmp_path: Path) -> Path:
+    """Return the file in which the answer of the index is kept."""
+    return next((tmp_path / "mirror" / "locks").iterdir())
+
+
+def named(result: dict[str, Any]) -> list[str]:
+    return [file["name"] for file in result["files"]]
+
+
+def test_what_clients_can_install_is_fetched_once(call: Call, params: dict[str, Any], index: StandinIndex) -> None:
+    checked = call(params, check=True)
+    applied = call(params)
+    assert named(applied) == USABLE and applied["actions"] == checked["actions"]
+    index.asked.clear()
+    assert not call(params)["changed"] and index.asked == []
+
+
+def test_what_an_earlier_version_has_let_pass_is_left_out(call: Call, params: dict[str, Any], index: StandinIndex, tmp_path: Path) -> None:
+    call(params)
+    entries = [
+        {"file": name, "digest": digest(index.files[name]), "url": f"{index.url}/{name}", "size": len(index.files[name])}
+        for name in [*USABLE, *USELESS]
+    ]
+    answer_of(tmp_path).write_text(json.dumps(entries))
+    index.asked.clear()
+    again = call(params)
+    assert named(again) == USABLE and not again["changed"] and index.asked == []
