@@ -20,7 +20,7 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import remote_size
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import write_text
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
 from ansible_collections.onprem.llm.plugins.module_utils.python_lock import Lock
 from ansible_collections.onprem.llm.plugins.module_utils.python_names import DistName, as_dist, is_dist
 from ansible_collections.onprem.llm.plugins.module_utils.python_page import OfferedFile, project_files
@@ -28,6 +28,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.python_tags import PYTH
 from ansible_collections.onprem.llm.plugins.module_utils.sources.answers import as_server
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
 
 QUESTIONS_AT_ONCE = 8
@@ -101,9 +102,8 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
     with explained(f"read {path}"):
         text = path.read_bytes() if path.is_file() else b""
     if text:
-        known = (_known(entry, path) for entry in json.loads(text))
         # An earlier version has let others pass.
-        return Choice(tuple(file for file in known if _is_wanted(file.file, wanted)), path, is_known=True)
+        return Choice(tuple(file for file in _known(text, path) if _is_wanted(file.file, wanted)), path, is_known=True)
     projects = sorted({project for project, _version in wanted.lock.pins})
     with Client(access) as client, ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
 
@@ -116,11 +116,24 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
     return Choice(tuple(sorted(sized, key=lambda file: file.file)), path, is_known=False)
 
 
-def _known(entry: Any, path: Path) -> WantedFile:
+def _known(text: bytes, path: Path) -> list[WantedFile]:
+    """Return what is remembered in ``path``; ``ModelError`` where that is damaged."""
     try:
-        return WantedFile(str(entry["file"]), Digest(entry["digest"]), str(entry["url"]), int(entry["size"]))
-    except (TypeError, KeyError, ValueError):
-        raise ModelError(f"{path} should say what a lock asks for, but it cannot be read as such: remove it.") from None
+        entries = json.loads(text)
+        if not isinstance(entries, list):
+            raise TypeError
+        return [_entry(entry) for entry in entries]
+    except (ModelError, TypeError, KeyError, ValueError, RecursionError):
+        raise ModelError(
+            f"{path} should say which files a lock asks for, but it cannot be read as such: remove it, so that the index is asked again."
+        ) from None
+
+
+def _entry(entry: Any) -> WantedFile:
+    file, url, size = entry["file"], entry["url"], entry["size"]
+    if not (isinstance(file, str) and isinstance(url, str) and type(size) is int and size >= 0):
+        raise TypeError
+    return WantedFile(as_dist(file, "locks").file, as_digest(entry["digest"]), as_address(url).url, size)
 
 
 def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[OfferedFile]) -> list[OfferedFile]:

@@ -69,3 +69,36 @@ def test_what_an_earlier_version_has_let_pass_is_left_out(call: Call, params: di
     index.asked.clear()
     again = call(params)
     assert named(again) == USABLE and not again["changed"] and index.asked == []
+
+
+GOOD = {"file": USABLE[1], "digest": "0" * 64, "url": "http://h/x", "size": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "{}", "null", "5", '"x"', "[1]", "[[]]", "[{}]", "[" * 100_000, "\x00", "[NaN]"),
+        *(
+            json.dumps([{**GOOD, key: value}])
+            for key, value in (("size", "1"), ("size", True), ("size", -1), ("size", 1e999), ("digest", "x"))
+        ),
+        *(
+            json.dumps([{**GOOD, key: value}])
+            for key, value in (("digest", 5), ("url", None), ("url", "x"), ("file", "../x.whl"), ("file", 5))
+        ),
+    ],
+)
+def test_a_damaged_answer_is_one_sentence(call: Call, params: dict[str, Any], tmp_path: Path, text: str) -> None:
+    call(params)
+    answer = answer_of(tmp_path)
+    answer.write_text(text)
+    result = call(params)
+    assert result["failed"] and f"{answer} should say which files a lock asks for" in result["msg"] and "remove it" in result["msg"]
+    answer.unlink()
+    assert not call(params)["changed"]
+
+
+def test_an_answer_that_is_no_text_is_one_sentence(call: Call, params: dict[str, Any], tmp_path: Path) -> None:
+    call(params)
+    answer_of(tmp_path).write_bytes(b"\xff\xfe[]\x80")
+    assert "cannot be read as such" in call(params)["msg"]
