@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, without_secrets
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.answers import CONTENT_RANGE, announced_length
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, gave_up
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import (
@@ -25,6 +25,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures impor
 )
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job, Transfer
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import salvage
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 FETCH_SPEC: dict[str, Any] = {name: spec for name, spec in SOURCE_SPEC.items() if name not in {"endpoint", "token"}}
 
@@ -42,6 +45,15 @@ def bring(jobs: Sequence[Job], store: Store, access: Access, report: Callable[[s
     with telling_damage(store):
         transfer.run()
     return transfer.received
+
+
+def hide_addresses(module: AnsibleModule, entries: Iterable[Mapping[str, Any]]) -> None:
+    """Hide of the entries of an option with ``no_log`` the addresses alone that may hold a secret: in what the module returns and logs.
+
+    Without ``no_log`` Ansible would write the entries into the host's log before a module has its say. With it, it hides all their values.
+    """
+    plain = (str(value) for entry in entries for value in entry.values())
+    module.no_log_values -= {value for value in plain if "://" not in value or value == without_secrets(value)}
 
 
 def remote_size(url: str, access: Access) -> int:

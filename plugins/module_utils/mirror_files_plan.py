@@ -27,6 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import wrong_digest
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_held
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing
@@ -59,7 +60,7 @@ class FilesPlan:
     @property
     def actions(self) -> list[str]:
         """Say in words what would be done, in the order in which it is done."""
-        return [f"fetch {artefact.url} ({blob.size} bytes)" for artefact, blob in self.remote] + self.folder.actions
+        return [f"fetch {as_address(artefact.url).plain} ({blob.size} bytes)" for artefact, blob in self.remote] + self.folder.actions
 
     @property
     def bytes_fetched(self) -> int:
@@ -107,10 +108,11 @@ def as_artefact(wish: Mapping[str, Any]) -> Artefact:
     where = f"The artefact {shown(str(wish['name']))}"
     parts = [as_file_name(wish[key], where) for key in ("name", "version", "file")]
     src, url = wish.get("src") or "", wish.get("url") or ""
+    address = as_address(url) if url else None
     if bool(src) == bool(url):
         raise ModelError(f"{where} must have either src or url, but it has {'both' if src else 'none'}: name the one place it comes from.")
-    if url and not wish.get("sha256"):
-        raise ModelError(f"{where} comes from {url.partition('?')[0]} without a sha256: give the digest that its maker publishes.")
+    if address and not wish.get("sha256"):
+        raise ModelError(f"{where} comes from {address} without a sha256: give the digest that its maker publishes.")
     if parts[2] == SUMS:
         raise ModelError(f"{where} names the file {SUMS}, which is the list that is made here: leave it out.")
     digest = as_digest(wish["sha256"], f"{where}: sha256") if wish.get("sha256") else None

@@ -26,6 +26,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.python_wheel_set import
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Origin, RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_held
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing
@@ -47,7 +48,7 @@ class IndexPlan:
     @property
     def actions(self) -> list[str]:
         """Say in words what would be done, in the order in which it is done."""
-        return [f"fetch {file.url} ({file.size} bytes)" for file, _blob in self.remote] + self.folder.actions
+        return [f"fetch {as_address(file.url).plain} ({file.size} bytes)" for file, _blob in self.remote] + self.folder.actions
 
     @property
     def bytes_fetched(self) -> int:

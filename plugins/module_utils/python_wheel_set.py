@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +60,18 @@ class WantedFile:
     digest: Digest
     url: str
     size: int
+    # Its address has, or had, a query, which may be a secret and mostly does for a while only.
+    signed: bool = False
 
     @property
     def name(self) -> DistName:
         """Return its name, taken apart."""
-        return as_dist(self.file, self.url.rpartition("/")[0])
+        return as_dist(self.file, as_address(self.url).plain.rpartition("/")[0])
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """Return what is kept of it, which is no query."""
+        return asdict(replace(self, url=as_address(self.url).plain))
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,7 @@ class Choice:
     def remember(self, store: Store) -> None:
         """Keep the answer for later runs."""
         if not self.is_known:
-            write_text(store, self.path, json.dumps([asdict(file) for file in self.files], indent=1).encode())
+            write_text(store, self.path, json.dumps([file.remembered for file in self.files], indent=1).encode())
 
 
 def as_wheel_set(lock: Lock, index_urls: Sequence[str], machines: Sequence[str], pythons: Sequence[str]) -> WheelSet:
@@ -101,9 +108,11 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
     path = store.root / "locks" / f"{wanted.key}.json"
     with explained(f"read {path}"):
         text = path.read_bytes() if path.is_file() else b""
-    if text:
-        # An earlier version has let others pass.
-        return Choice(tuple(file for file in _known(text, path) if _is_wanted(file.file, wanted)), path, is_known=True)
+    known = _known(text, path) if text else None
+    if known is not None and all(store.holds(file.digest, file.size) for file in known if file.signed):
+        # An earlier version has let other wheels pass, and has kept queries.
+        files = tuple(file for file in known if _is_wanted(file.file, wanted))
+        return Choice(files, path, is_known=not any(as_address(file.url).has_query for file in known))
     projects = sorted({project for project, _version in wanted.lock.pins})
     with Client(access) as client, ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
 
@@ -133,7 +142,9 @@ def _entry(entry: Any) -> WantedFile:
     file, url, size = entry["file"], entry["url"], entry["size"]
     if not (isinstance(file, str) and isinstance(url, str) and type(size) is int and size >= 0):
         raise TypeError
-    return WantedFile(as_dist(file, "locks").file, as_digest(entry["digest"]), as_address(url).url, size)
+    address = as_address(url)
+    signed = address.has_query or entry.get("signed") is True
+    return WantedFile(as_dist(file, "locks").file, as_digest(entry["digest"]), address.url, size, signed)
 
 
 def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[OfferedFile]) -> list[OfferedFile]:
@@ -147,7 +158,7 @@ def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[Offered
         )
     for file in found:
         if as_dist(file.file, wanted.lock.path).project != project:
-            raise ModelError(f"{file.url} is offered as a file of {project}, which its name is not: name another index.")
+            raise ModelError(f"{as_address(file.url)} is offered as a file of {project}, which its name is not: name another index.")
     wheels = [file for file in found if file.file.endswith(".whl")]
     # Of a source archive there is need only where nobody has built a wheel.
     return [file for file in wheels or found if _is_wanted(file.file, wanted)]
@@ -159,4 +170,4 @@ def _is_wanted(file: str, wanted: WheelSet) -> bool:
 
 def _sized(file: OfferedFile, access: Access) -> WantedFile:
     size = file.size if file.size is not None else remote_size(file.url, access)
-    return WantedFile(file.file, file.digest, file.url, size)
+    return WantedFile(file.file, file.digest, file.url, size, as_address(file.url).has_query)

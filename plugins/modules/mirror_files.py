@@ -60,7 +60,9 @@ options:
           - With O(files[].sha256), it may be gone once the store has it.
         type: path
       url:
-        description: An address from which the managed host can fetch it. Needs O(files[].sha256).
+        description:
+          - An address from which the managed host can fetch it. Needs O(files[].sha256).
+          - A query, such as the signature of a storage service, goes to the server. It is never shown, logged or kept.
         type: str
       sha256:
         description: The digest it must have, 64 hexadecimal digits, alone or after V(sha256:).
@@ -158,7 +160,13 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, bring, fetch_access, remote_size
+from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import (
+    FETCH_SPEC,
+    bring,
+    fetch_access,
+    hide_addresses,
+    remote_size,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_files_plan import FilesPlan, as_artefact, plan_files
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
@@ -171,6 +179,8 @@ ARGUMENT_SPEC: dict[str, Any] = {
         "type": "list",
         "elements": "dict",
         "default": [],
+        # An address may hold a secret.
+        "no_log": True,
         "options": {
             "name": {"type": "str", "required": True},
             "version": {"type": "str", "required": True},
@@ -203,6 +213,7 @@ def result_of(plan: FilesPlan, actions: list[str], diff: dict[str, str], fetched
 def main() -> None:
     """Decide, then act."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    hide_addresses(module, module.params["files"])
     purge = module.params["purge"]
     try:
         access, owner = fetch_access(module.params), as_owner(module.params["owner"])

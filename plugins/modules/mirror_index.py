@@ -72,6 +72,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import wr
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_page import Place, page
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, shown
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import without_secrets
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "root": {"type": "path", "required": True},
@@ -89,7 +90,8 @@ def main() -> None:
     try:
         if not URL.fullmatch(url):
             raise ModelError(
-                f"url must be like https://mirror.example:8443, but it is {shown(url)}: leave out what comes behind host and port."
+                f"url must be like https://mirror.example:8443, but it is {shown(without_secrets(url))}: "
+                f"leave out what comes behind host and port."
             )
         store = Store(as_folder(module.params["root"], "root"))
         path = store.root / "www" / "index.html"

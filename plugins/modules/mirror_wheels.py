@@ -76,7 +76,9 @@ options:
         description: What errors call the lock.
         type: str
       index_urls:
-        description: Addresses of package indexes, such as V(https://pypi.org/simple). What any of them offers is taken.
+        description:
+          - Addresses of package indexes, such as V(https://pypi.org/simple). What any of them offers is taken.
+          - Where an index gives addresses with a query, such as a signature, it goes to the server and is never shown, logged or kept.
         type: list
         elements: str
         default: []

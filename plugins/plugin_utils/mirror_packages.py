@@ -19,7 +19,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.mirror_files_plan impor
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_file_name, as_folder, shown
 from ansible_collections.onprem.llm.plugins.module_utils.python_lock import parse_lock
 from ansible_collections.onprem.llm.plugins.module_utils.python_wheel_set import as_wheel_set
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, without_secrets
 from ansible_collections.onprem.llm.plugins.plugin_utils.artefacts import SHA256, ArtefactError, artefact, endpoint, table
 
 ROLE_VLLM = Path(__file__).resolve().parents[2] / "roles" / "vllm" / "files"
@@ -42,7 +42,7 @@ def mirror_wheel_sources(entries: Any, network: Mapping[str, Any]) -> list[dict[
 def _wheels(entry: Mapping[str, Any], network: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in WHEEL_KEYS if entry.get(kind)]
     if len(kinds) != 1:
-        raise ModelError(f"mirror_wheels has {shown(str(dict(entry)))}, but each entry needs either a lock or a folder: give one of them.")
+        raise ModelError(f"mirror_wheels has {_told(entry)}, but each entry needs either a lock or a folder: give one of them.")
     kind, name = kinds[0], str(entry[kinds[0]])
     _refuse_others(entry, {kind, *WHEEL_KEYS[kind]}, f"mirror_wheels: {name}")
     if kind == "folder":
@@ -81,7 +81,7 @@ def _artefacts(entry: Mapping[str, Any], network: Mapping[str, Any]) -> Iterator
     where = f"mirror_artefacts: {name} {version}".strip()
     _refuse_others(entry, ARTEFACT_KEYS, where)
     if not name or not version:
-        raise ModelError(f"mirror_artefacts has {shown(str(dict(entry)))}, but each entry needs a name and a version: add them.")
+        raise ModelError(f"mirror_artefacts has {_told(entry)}, but each entry needs a name and a version: add them.")
     digest = str(entry.get("sha256", "")).lower().removeprefix("sha256:")
     if digest and not SHA256.fullmatch(digest):
         raise ModelError(f"{where} has the sha256 {shown(digest)}, but 64 hexadecimal digits were expected: copy it again.")
@@ -191,8 +191,21 @@ def _dicts(value: Any, name: str) -> list[Mapping[str, Any]]:
     entries = _list(value, name)
     for entry in entries:
         if not isinstance(entry, Mapping):
-            raise ModelError(f"{name} has {shown(str(entry))}, but each entry must be a dictionary: see the role's documentation.")
+            raise ModelError(f"{name} has {_told(entry)}, but each entry must be a dictionary: see the role's documentation.")
     return entries
+
+
+def _told(value: Any) -> str:
+    """Quote an entry for a message, without what its addresses may hide."""
+    return shown(str(_bare(value)))
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _bare(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_bare(each) for each in value]
+    return without_secrets(value) if isinstance(value, str) and "://" in value else value
 
 
 def _words(entry: Mapping[str, Any], key: str, where: str) -> list[str]:

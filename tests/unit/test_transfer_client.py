@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import failures
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, proxy_for
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, proxy_for, without_secrets
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client, get
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import retry_after_of, wait_before
 from tests.standin_upstream import Upstream
@@ -62,6 +62,33 @@ def test_addresses_that_are_none(url: str) -> None:
 def test_a_password_in_an_address_is_not_told() -> None:
     with pytest.raises(ModelError, match="has a user or password in it") as caught:
         as_address("http://me:secret@h/")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h:8443/a/b.whl", "https://h:8443/a/b.whl"),
+        ("https://h/a?sig=secret", "https://h/a"),
+        ("https://h/a@b#secret", "https://h/a@b"),
+        ("https://me:secret@h:1/a?x=secret@h", "https://h:1/a"),
+        ("ftp://me:secret@[::1]:1/a", "ftp://[::1]:1/a"),
+        ("me:secret@h/a", "h/a"),
+        ("https://me:sec/secret@h/a", "https://..."),
+        ("https://me:sec?secret@h/a", "https://..."),
+        ("https://me:sec#secret@h/a", "https://..."),
+        ("h/a b", "h/a b"),
+        ("", ""),
+    ],
+)
+def test_what_is_shown_of_a_bad_address(url: str, shown: str) -> None:
+    assert without_secrets(url) == shown
+
+
+@pytest.mark.parametrize("url", ["ftp://me:secret@h/", "http://me:secret@h /x", "me:secret@h", "https://me:x/secret@h/ ?secret"])
+def test_secrets_of_a_bad_address_are_not_told(url: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        as_address(url)
     assert "secret" not in str(caught.value)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import re
 import urllib.parse
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_URL, LONGEST_SHOWN = 16384, 100
+# A host and its port, as far as that tells it from a user and a password.
+SERVER = re.compile(r"(?:[^:@\[\]]*|\[[0-9A-Fa-f:.]*\])(?::[0-9]*)?", re.ASCII)
 # What a URL may hold as it is; anything else that a server puts into one is escaped.
 URL_SIGNS = ";/?:@&=+$,#-_.!~*'()%[]"
 
@@ -45,6 +48,16 @@ class Address:
         """Return the URL for a proxy."""
         return f"{self.scheme}://{self.authority}{self.target}"
 
+    @property
+    def plain(self) -> str:
+        """Return the URL without its query: for people, and for what others may read."""
+        return f"{self.scheme}://{self.authority}{self.target.partition('?')[0]}"
+
+    @property
+    def has_query(self) -> bool:
+        """Tell whether there is a query, which may be a signature that is a secret and does for a while only."""
+        return "?" in self.target
+
     def joined(self, location: str) -> Address:
         """Return where a redirect leads."""
         return as_address(urllib.parse.urljoin(self.url, urllib.parse.quote(location, safe=URL_SIGNS)))
@@ -66,12 +79,22 @@ def as_address(url: str) -> Address:
     if scheme not in PORTS or not host or not clean:
         raise ModelError(
             f"A URL must start with http:// or https:// and a host, "
-            f"and have no blanks, but it is {shown(url.partition('?')[0])}: correct it."
+            f"and have no blanks, but it is {shown(without_secrets(url))}: correct it."
         )
     if "@" in parts.netloc:
         raise ModelError(f"The URL of {host} has a user or password in it, where logs would show it: leave it out, and use a token.")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(scheme, host, PORTS[scheme] if port is None else port, target)
+
+
+def without_secrets(url: str) -> str:
+    """Return what somebody has written as a URL without what may be secret: user, password, query and fragment."""
+    rest = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, has_scheme, rest = rest.partition("://") if "://" in rest else ("", "", rest)
+    authority, slash, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    # Where a password has signs that end it, nobody knows where it ends.
+    return f"{scheme}{has_scheme}{host}{slash}{path}" if SERVER.fullmatch(host) else f"{scheme}{has_scheme}..."
 
 
 @dataclass(frozen=True)

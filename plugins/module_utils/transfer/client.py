@@ -142,7 +142,7 @@ class Client:
             headers = headers_for(target, address, headers)
             address = target
         raise ModelError(
-            f"{url.partition('?')[0]} led through more than {MOST_REDIRECTS} redirects, but an end was expected: correct the endpoint."
+            f"{as_address(url)} led through more than {MOST_REDIRECTS} redirects, but an end was expected: correct the endpoint."
         )
 
     def _ask_once(self, address: Address, headers: Mapping[str, str]) -> Answer:
