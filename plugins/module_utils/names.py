@@ -48,6 +48,7 @@ WRITE_SOURCE = (
     "write 'hf:org/name@revision', 'ollama:name:tag', or 'file:' and the absolute path of a GGUF file (for Ollama) "
     "or of a folder with safetensors (for vLLM)"
 )
+SURROGATE = re.compile("[\ud800-\udfff]")
 LONGEST_PATH, LONGEST_REPO_PATH, LONGEST_PART = 4096, 1024, 255
 
 
@@ -204,7 +205,19 @@ def as_folder(text: str, where: str) -> str:
 def is_safe_path(path: str) -> bool:
     """Tell whether a path is absolute, of bearable length and free of tricks."""
     printable = all(ord(c) >= 32 and ord(c) != 127 for c in path)
-    return printable and path.startswith("/") and not path.startswith("//") and len(path) <= LONGEST_PATH and ".." not in path.split("/")
+    return (
+        printable
+        and is_text(path)
+        and path.startswith("/")
+        and not path.startswith("//")
+        and len(path) <= LONGEST_PATH
+        and ".." not in path.split("/")
+    )
+
+
+def is_text(text: str) -> bool:
+    """Tell whether UTF-8 can say it, which is so unless it has one half of a character (a surrogate) without the other."""
+    return not SURROGATE.search(text)
 
 
 def shown(text: str) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+from functools import partial
 
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import (
     as_digest,
+    as_file_name,
     as_folder,
+    as_host,
+    as_instance,
     as_model_name,
     as_repo_path,
     as_source,
@@ -135,6 +139,13 @@ def test_a_source_is_pinned_by_a_commit_only() -> None:
         ("file://host/a", "absolute path"),
         ("file:/a\nb", "absolute path"),
         ("file:/a\0", "absolute path"),
+        ("file:/a\udc80", "absolute path"),
+        ("/a\udc80", "must start with a scheme"),
+        ("hf:org/na\udc80me", "must look like org/name"),
+        ("hf:org/name@a\udc80", "A revision must be"),
+        ("ollama:a\udc80", "A model name must look like"),
+        ("ollama:a:b\udc80", "A model name must look like"),
+        ("ollama:h\udc80:1/ns/a", "host of a registry"),
         ("file:/" + "a" * 5000, "absolute path"),
         *((f"hf:{repo}", "must look like org/name") for repo in REPOS_REFUSED),
         *((f"hf:org/name@{revision}", "A revision must be") for revision in REVISIONS_REFUSED),
@@ -212,10 +223,18 @@ def test_folders(text: str, folder: str) -> None:
     assert as_folder(text, "store") == folder
 
 
-@pytest.mark.parametrize("text", ["", "/", "//", "a", "/a/../b", "/a\n", "//a"])
+@pytest.mark.parametrize("text", ["", "/", "//", "a", "/a/../b", "/a\n", "//a", "/a\udc80", "/\ud800\udc00"])
 def test_folders_that_are_refused(text: str) -> None:
     with pytest.raises(ModelError, match="store must be an absolute path"):
         as_folder(text, "store")
+
+
+@pytest.mark.parametrize("text", ["a\udc80", "\ud83d", "a:\udfff"])
+def test_no_other_name_takes_half_a_character(text: str) -> None:
+    for accept in (as_model_name, as_instance, as_host, as_digest, partial(as_file_name, where="x"), partial(as_repo_path, where="x")):
+        with pytest.raises(ModelError) as refusal:
+            accept(text)
+        assert str(refusal.value).isprintable()
 
 
 def test_foreign_text_is_shown_short_and_escaped() -> None:

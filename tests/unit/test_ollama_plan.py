@@ -481,6 +481,7 @@ def test_two_files_of_equal_size_are_two_models(host: Host) -> None:
     [
         ({"template": "{{ .Prompt"}, "do not pair"),
         ({"system": "a\0b"}, "without NUL"),
+        ({"system": "a\udc80b"}, "halves of characters"),
         ({"license": "x" * (2 << 20)}, "at most"),
         ({"parameters": {"num_ctx": "2048"}}, "num_ctx must be a whole number"),
         ({"parameters": {"num_ctx": 2048.5}}, "num_ctx must be a whole number"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.names import shown
+from ansible_collections.onprem.llm.plugins.module_utils.names import is_text, shown
 
 # The options of Ollama (api/types.go) by type. Others pass: newer versions may know them.
 OPTIONS: dict[str, str] = {
@@ -47,8 +47,8 @@ def checked_settings(template: str, system: str, license: str, parameters: Mappi
     """Return the settings, or refuse what Ollama could not use."""
     template = NAMED_TEMPLATES.get(template, template)
     for what, text in (("template", template), ("system", system), ("license", license)):
-        if len(text.encode("utf-8", "surrogatepass")) > LONGEST_TEXT or "\0" in text:
-            raise ModelError(f"{what} must be text of at most {LONGEST_TEXT} bytes without NUL: shorten it.")
+        if "\0" in text or not is_text(text) or len(text.encode()) > LONGEST_TEXT:
+            raise ModelError(f"{what} must be text of at most {LONGEST_TEXT} bytes without NUL and halves of characters: correct it.")
     if template.count("{{") != template.count("}}"):
         raise ModelError("template must be a Go template, but its '{{' and '}}' do not pair: correct it, and mark it '!unsafe' in YAML.")
     for name, value in parameters.items():
