@@ -72,9 +72,7 @@ def carried_out(request: Request, store: Store, source_of: SourceOf, report: Rep
     if not (pull.missing or pull.learned or plan.changed or plan.learned):
         return outcome
     if pull.missing or pull.learned:
-        if pull.missing:
-            _note(request, store, pull)
-        outcome.bytes_fetched = pull.apply(report)
+        outcome.bytes_fetched = pull.apply_for(request.note(pull.manifest.revision), report)
     with store.locked():
         # What another run did while this one waited counts.
         again, outcome.plan = _planned(request, store, chosen)
@@ -131,11 +129,3 @@ def _planned(request: Request, store: Store, chosen: _Chosen) -> tuple[Pull, Pla
 def _outcome(chosen: _Chosen, pull: Pull, plan: Plan) -> Outcome:
     warnings = [chosen.warning] if chosen.warning else []
     return Outcome(plan, [*pull.actions, *plan.actions], plan.diff(), pull.size, dict(pull.digests), chosen.moved, warnings)
-
-
-def _note(request: Request, store: Store, pull: Pull) -> None:
-    """Say before the first byte arrives that the commit uses its blobs, so that no other run removes them meanwhile."""
-    note = request.note(pull.manifest.revision)
-    known = {blob.sha256 or pull.digests.get(blob.name) for blob in pull.blobs}
-    with store.locked():
-        store.set_ref(*note, {*store.ref(*note), *(digest for digest in known if digest)})

@@ -176,7 +176,7 @@ class MirrorFolder:
             self.remove = sorted(unwanted - set(links) - set(texts), key=lambda place: (not place.endswith(NAMING), place))
             self.mend = self._other_names(wanted)
         self.ref = self.noted != wanted
-        self.free = store.unused(self.noted - wanted, without=(self.layout, self.name))
+        self.free = store.unused(self.noted - wanted, (self.layout, self.name))
         self.bytes_copied = sum(file.stamp.size for how, file in self.ingest if how == "copy")
 
     def _other_names(self, wanted: Collection[Digest]) -> dict[str, Digest]:

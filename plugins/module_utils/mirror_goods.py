@@ -140,14 +140,14 @@ class Goods:
         for key in self._keys():
             self.store.write_stamp(key)
 
-    def bring(self, report: Report) -> int:
-        """Bring it into the store; return the bytes that came over the network. Call it without the lock of the store."""
+    def bring(self, use: tuple[str, str], report: Report) -> int:
+        """Bring it into the store for a name of it; return the bytes that came over the network. Call it without the lock of the store."""
         check_space(self.needs)
-        if self.items:
-            with self.store.locked():
-                for item in self.items:
-                    self._take_in(item)
-        return self.pull.apply(report) if self.pull and self.is_due else 0
+        with self.store.locked():
+            self.store.set_ref(*use, {*self.store.ref(*use), *self.digests})
+            for item in self.items:
+                self._take_in(item)
+        return self.pull.apply_for(use, report) if self.pull and self.is_due else 0
 
     def _take_in(self, item: Item) -> None:
         if item.how == "link" and item.stamp and self.store.link(item.label, item.digest, item.stamp):

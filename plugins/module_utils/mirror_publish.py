@@ -11,7 +11,14 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree_plan import HubPlace, OllamaPlace, Plan, plan_hub, plan_ollama
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree_plan import (
+    ARRIVING,
+    HubPlace,
+    OllamaPlace,
+    Plan,
+    plan_hub,
+    plan_ollama,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings, checked_settings
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_goods import Goods, Report, Upstream, folder_goods, gguf_goods, remote_goods
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest, as_model_name, as_repo, as_revision, as_source
@@ -20,8 +27,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import A
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space
 
-# Blobs that a run is about to publish: no other run may take them for unused.
-ARRIVING = "mirror-arriving"
 SETTINGS = ("template", "system", "license", "parameters")
 
 
@@ -134,9 +139,7 @@ def publish(request: Request, store: Store, access: Access, report: Report | Non
     if report and (goods.is_due or outcome.plan.changed):
         arriving = (ARRIVING, outcome.plan.place.note[1])
         brought = goods.actions
-        with store.locked():
-            store.set_ref(*arriving, goods.digests)
-        outcome.bytes_fetched = goods.bring(report)
+        outcome.bytes_fetched = goods.bring(arriving, report)
         with store.locked():
             # What another run did while this one fetched counts.
             settled = replace(goods, items=[], pull=replace(goods.pull, missing=()) if goods.pull else None)
@@ -152,11 +155,10 @@ def publish(request: Request, store: Store, access: Access, report: Report | Non
 
 
 def withdraw(request: Request, store: Store, *, check: bool) -> Outcome:
-    """Take the model away, its name first, then what nothing else uses."""
+    """Take the model away, its name first, then what nothing else uses; what a run that failed has fetched for it too."""
     outcome = Outcome(plan_of(request, store, None))
     if outcome.plan.changed and not check:
         with store.locked():
-            store.set_ref(ARRIVING, outcome.plan.place.note[1], ())
             outcome.plan = plan_of(request, store, None)
             outcome.plan.apply()
     outcome.actions = outcome.plan.actions

@@ -13,7 +13,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.host_files import accou
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, measured
-from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, fetch
+from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream
 
 # Of one model.
 ENTRY_SPEC: dict[str, Any] = {
@@ -112,7 +112,7 @@ def carried_out(plan: P, again: Callable[[Upstream | None], P], report: Callable
     fetched, upstream = 0, plan.upstream.now(plan.store) if plan.upstream else None
     said = list(upstream.pull.actions) if upstream else []
     if upstream and upstream.pull.missing:
-        fetched = fetch(upstream, plan.store, plan.use, report)
+        fetched = upstream.pull.apply_for(plan.use, report)
         upstream = upstream.again(plan.store)
     with plan.store.locked():
         # What another run did while this one waited counts.

@@ -67,6 +67,27 @@ class Pull:
             for blob in _distinct(self.missing)
         ]
 
+    def apply_for(self, use: tuple[str, str], report: Callable[[str], None]) -> int:
+        """Fetch it for a name of the store, so that no other run takes what arrives for unused; return the bytes.
+
+        What a run that fails has fetched stays noted, for the next run or for the one that removes the name.
+        """
+        if self.missing:
+            self._note(use)
+        try:
+            return self.apply(report)
+        except ModelError:
+            found = {blob.name: self.store.git_digest(blob.git_sha1, blob.size) for blob in self.missing if not blob.sha256}
+            self.digests.update({name: digest for name, digest in found.items() if digest})
+            self._note(use)
+            raise
+
+    def _note(self, use: tuple[str, str]) -> None:
+        """Say which blobs the name uses, as far as they are known: a small file of the Hub is known by git's sha1 only."""
+        known = (blob.sha256 or self.digests.get(blob.name) for blob in self.blobs)
+        with self.store.locked():
+            self.store.set_ref(*use, {*self.store.ref(*use), *(digest for digest in known if digest)})
+
     def apply(self, report: Callable[[str], None]) -> int:
         """Fetch it; return the bytes that came over the network.
 

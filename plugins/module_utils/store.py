@@ -259,21 +259,33 @@ class Store:
     def _read_refs(self) -> dict[Path, tuple[str, frozenset[Digest]]]:
         return {path: _read_ref(path) for path in sorted((self.root / "refs").glob("*/*.json"))}
 
-    def used(self, *, without: tuple[str, str] | None = None) -> frozenset[Digest]:
-        """Return every digest that some name uses, leaving one (layout, name) out where asked."""
-        skipped = self._ref_path(*without) if without else None
-        return frozenset().union(*(digests for path, (_name, digests) in self._read_refs().items() if path != skipped))
+    def used(self, *without: tuple[str, str]) -> frozenset[Digest]:
+        """Return every digest that some name uses, leaving out each (layout, name) of ``without``."""
+        skipped = {self._ref_path(*note) for note in without}
+        return frozenset().union(*(digests for path, (_name, digests) in self._read_refs().items() if path not in skipped))
 
-    def unused(self, digests: Collection[Digest], *, without: tuple[str, str]) -> list[Digest]:
-        """Return those of the digests that are stored and that nobody would use without that name."""
-        return sorted(d for d in set(digests) - self.used(without=without) if self.blob_path(d).exists())
+    def unused(self, digests: Collection[Digest], *without: tuple[str, str]) -> list[Digest]:
+        """Return those of the digests that are stored and that nobody would use without those names."""
+        return sorted(d for d in set(digests) - self.used(*without) if self.blob_path(d).exists())
 
     def remove(self, digests: Collection[Digest]) -> None:
-        """Remove blobs. Call it with what ``unused`` returned, under the lock."""
-        for digest in digests:
-            with explained(f"remove {self.blob_path(digest)}"):
-                self.blob_path(digest).unlink(missing_ok=True)
-            self.stamps.forget(str(self.blob_path(digest)))
+        """Remove blobs by all their names. Call it with what ``unused`` returned, under the lock."""
+        for path in [*self._git_names(digests), *map(self.blob_path, digests)]:
+            with explained(f"remove {path}"):
+                path.unlink(missing_ok=True)
+            self.stamps.forget(str(path))
+
+    def _git_names(self, digests: Collection[Digest]) -> list[Path]:
+        """Return the names in git of blobs: without them no second name keeps the bytes."""
+        inodes = {(status.st_dev, status.st_ino) for status in (path.stat() for path in map(self.blob_path, digests) if path.exists())}
+        found = []
+        for path in (self.root / "blobs" / "git").glob("*") if inodes else ():
+            status = path.stat()
+            # Where the file system has no hard links it is a copy.
+            memory = self.stamps.recall(str(path), Stamp.of(str(path))) if status.st_nlink == 1 else None
+            if (status.st_dev, status.st_ino) in inodes or (memory and memory.digest in digests):
+                found.append(path)
+        return found
 
 
 def _read_ref(path: Path) -> tuple[str, frozenset[Digest]]:

@@ -108,15 +108,6 @@ def resolve(ref: SourceRef, asking: Asking, store: Store, use: tuple[str, str], 
     return Upstream(known, chosen, files, _pull(known, files, store), moved, warning)
 
 
-def fetch(upstream: Upstream, store: Store, use: tuple[str, str], report: Callable[[str], None]) -> int:
-    """Fetch what is missing; return the bytes. The store is not locked meanwhile: what is noted there is safe from other runs."""
-    if not upstream.pull.missing:
-        return 0
-    with store.locked():
-        store.set_ref(*use, {*store.ref(*use), *upstream.digests})
-    return upstream.pull.apply(report)
-
-
 def _pull(source: RemoteSource, files: frozenset[str], store: Store) -> Pull:
     return plan_pull(source, store, wanted=lambda blob: blob.name in files)
 

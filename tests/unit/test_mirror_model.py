@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.onprem.llm.plugins.module_utils import mirror_publish
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree import HubFolder
-from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.modules import mirror_model
 from ansible_collections.onprem.llm.tests.unit.helpers.gguf_writer import write_gguf
 from ansible_collections.onprem.llm.tests.unit.helpers.model_folder_writer import write_folder
@@ -209,10 +207,3 @@ def test_one_sentence_before_anything_changes(call: Call, params: dict[str, Any]
     result = call({**params, **change})
     assert result["failed"] and any(word in result["msg"] for word in words.split("|")), result["msg"]
     assert not Path(params["root"]).exists()
-
-
-def test_what_arrives_is_not_taken_for_unused(tmp_path: Path) -> None:
-    store = Store(str(tmp_path / "mirror"))
-    with store.locked():
-        store.set_ref(mirror_publish.ARRIVING, "hf:org/name@main", [])
-    assert store.refs() == {}

@@ -71,7 +71,7 @@ def test_a_branch_moves_and_the_old_commit_goes(store: Store) -> None:
     plan = publish(store, MAIN, release(SECOND, files=newer), newer)
     folder = HubFolder(str(store.root), REPO)
     assert folder.names == {"main": SECOND} and folder.commits == {SECOND}
-    assert plan.free == [sha256(FILES["model.safetensors"])] and not plan.free_git
+    assert plan.free == [sha256(FILES["model.safetensors"])]
     assert not store.blob_path(plan.free[0]).exists()
     assert [action.split()[0] for action in plan.actions] == ["write", "write", "write", "let", "remove", "remove", "note"]
 
@@ -123,7 +123,7 @@ def test_a_choice_of_files_has_a_commit_of_its_own(store: Store) -> None:
     assert json.loads(folder.part("info", FIRST).read_bytes())["sha"] == FIRST
     plan = publish(store, pin, some, FILES, real)
     assert folder.commits == {some.commit, FIRST} and set(plan.free) == {sha256(d) for n, d in FILES.items() if n != "config.json"}
-    assert len(plan.free_git) == 3
+    assert len(below(store.root / "blobs" / "git")) == 1
     assert not plan_hub(pin, store, [some, real], digests).changed
     withdraw(store, pin)
     assert below(store.root / "hf") == below(store.root / "blobs") == set()

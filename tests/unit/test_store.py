@@ -128,9 +128,9 @@ def test_blobs_stay_while_any_name_uses_them(store: Store, tmp_path: Path) -> No
     digest = link(store, source_file(tmp_path))
     store.set_ref("ollama", "a", [digest])
     store.set_ref("hub", "b", [digest])
-    assert store.unused([digest], without=("ollama", "a")) == []
+    assert store.unused([digest], ("ollama", "a")) == []
     store.set_ref("hub", "b", [])
-    assert store.unused([digest], without=("ollama", "a")) == [digest]
+    assert store.unused([digest], ("ollama", "a")) == [digest]
     assert store.ref("ollama", "a") == {digest}
     store.remove([digest])
     assert not store.blob_path(digest).exists()
@@ -141,7 +141,7 @@ def test_a_damaged_ref_stops_every_removal(store: Store, tmp_path: Path) -> None
     store.set_ref("ollama", "a", [digest])
     next((store.root / "refs" / "ollama").iterdir()).write_text("{")
     with pytest.raises(ModelError, match="is damaged"):
-        store.unused([digest], without=("hub", "b"))
+        store.unused([digest], ("hub", "b"))
 
 
 GIT_NAME = hashlib.sha1(b"blob %d\0" % len(DATA) + DATA, usedforsecurity=False).hexdigest()

@@ -62,11 +62,15 @@ def plan_absent(request: Request, store: Store) -> Plan:
         [branch for branch in plan.cache.branches_of(plan.commit) if branch != request.branch] if request.branch and plan.commit else []
     )
     commits = request.commits(store) if request.alone else [plan.commit] if plan.commit else []
+    # What a run that failed has fetched for the branch: the commit that it then was.
+    unfinished = [commit for commit in request.commits(store) if request.branch and not plan.cache.links(commit)]
     if others and not request.alone:
         plan.unname = [request.branch]
         plan.after.pop("branches")
+        _plan_removal(plan, unfinished, request.wanted)
     else:
-        _plan_removal(plan, sorted({*commits, plan.commit} - {""}), request.wanted)
+        _plan_removal(plan, sorted({*commits, *unfinished, plan.commit} - {""}), request.wanted)
+    _show(plan, "unfinished revisions", unfinished, [])
     return plan
 
 

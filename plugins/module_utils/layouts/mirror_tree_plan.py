@@ -25,6 +25,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, write_file
 
 LAYOUT = "mirror"
+# Blobs that a run is about to publish: no other run may take them for unused. A run that failed leaves them to the next one.
+ARRIVING = "mirror-arriving"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ class Plan:
     # What the store is told, and what nothing uses any more.
     noted: frozenset[Digest] | None = None
     free: list[Digest] = field(default_factory=list)
-    free_git: list[str] = field(default_factory=list)
+    # Whether what a run that failed has fetched goes too.
+    is_given_up: bool = False
 
     @property
     def changed(self) -> bool:
@@ -113,6 +116,8 @@ class Plan:
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
         if self.noted is not None:
             said.append(f"{'note' if self.noted else 'forget'} in the store which blobs {self.place.note[1]} uses")
+        if self.is_given_up:
+            said.append(f"forget in the store what was fetched for {self.place.note[1]}")
         return said
 
     def diff(self) -> dict[str, str]:
@@ -132,12 +137,10 @@ class Plan:
             self._write_hub()
             self._write_manifest()
         self.store.remove(self.free)
-        for sha1 in self.free_git:
-            with explained(f"remove {self.store.git_path(sha1)}"):
-                self.store.git_path(sha1).unlink(missing_ok=True)
-            self.store.stamps.forget(str(self.store.git_path(sha1)))
         if self.noted is not None:
             self.store.set_ref(*note, self.noted)
+        if self.is_given_up:
+            self.store.set_ref(ARRIVING, note[1], ())
 
     def _write_hub(self) -> None:
         folder = self.folder
@@ -181,7 +184,7 @@ def plan_hub(
     folder = HubFolder(str(store.root), place.repo)
     folder.refuse_links()
     plan = Plan(store, place, str(folder.path), folder=folder, leftovers=folder.leftovers)
-    _note(plan, digests)
+    _note(plan, digests, leaves=not releases)
     names, others = folder.names, _revisions(store, place)
     leads = {name: commit for name, commit in names.items() if name != place.revision}
     # Where another name leads to the real commit it is there as a whole, and tells that itself.
@@ -198,7 +201,6 @@ def plan_hub(
     plan.gone = sorted(folder.commits - held)
     plan.point = {name: commit for name, commit in leads.items() if names.get(name) != commit}
     plan.forget = sorted(set(names) - set(leads) - {release.commit for release in releases[:1]} - whole)
-    _plan_git(plan)
     _describe_hub(plan, releases, missing, leads)
     return plan
 
@@ -229,6 +231,7 @@ def _describe_hub(plan: Plan, releases: Sequence[Release], missing: Sequence[str
     _show(plan, "missing blobs", sorted(missing), [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
     _show(plan, "leftovers", plan.leftovers, False)
+    _show(plan, "unfinished", plan.is_given_up, False)
 
 
 def plan_ollama(
@@ -239,12 +242,12 @@ def plan_ollama(
     plan = Plan(store, place, str(path), manifest=manifest)
     present = _read_manifest(path)
     plan.is_manifest_due = present != manifest
-    _note(plan, digests)
-
+    _note(plan, digests, leaves=manifest is None)
     plan.before = describe_manifest(present, lambda _digest: None) if present is not None else {}
     plan.after = describe_manifest(manifest, lambda _digest: None) if manifest is not None else {}
     _show(plan, "missing blobs", sorted(missing), [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
+    _show(plan, "unfinished", plan.is_given_up, False)
     return plan
 
 
@@ -256,26 +259,14 @@ def _read_manifest(path: Path) -> bytes | None:
             return None
 
 
-def _note(plan: Plan, digests: Collection[Digest]) -> None:
+def _note(plan: Plan, digests: Collection[Digest], *, leaves: bool) -> None:
     store, note = plan.store, plan.place.note
-    noted, used = store.ref(*note), frozenset(digests)
+    noted, used, arriving = store.ref(*note), frozenset(digests), (ARRIVING, note[1])
     plan.noted = used if used != noted else None
-    plan.free = store.unused(noted - used, without=note)
-
-
-def _plan_git(plan: Plan) -> None:
-    """Find the names in git of what goes, so that no second name keeps the bytes."""
-    if not plan.folder or not plan.free:
-        return
-    inodes = {_inode(plan.store.blob_path(digest)) for digest in plan.free}
-    etags = {etag for commit in plan.folder.commits for etag in plan.folder.links(commit).values() if COMMIT.fullmatch(etag)}
-    paths = {etag: plan.store.git_path(etag) for etag in sorted(etags)}
-    plan.free_git = [etag for etag, path in paths.items() if path.is_file() and _inode(path) in inodes]
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
+    # What arrives for a model that is to be there is needed.
+    unfinished = store.ref(*arriving) if leaves else frozenset()
+    plan.is_given_up = bool(unfinished)
+    plan.free = store.unused(noted | unfinished, note, arriving) if leaves else store.unused(noted - used, note)
 
 
 def _show(plan: Plan, what: str, before: Any, after: Any) -> None:

@@ -207,7 +207,7 @@ def plan_folder(request: Request, store: Store, *, check: bool = False, upstream
     plan.origin = origin_changes(store, request.ref, plan.upstream)
     if not plan.present or plan.folder:
         # Before it was fetched it is not known what takes the place of what.
-        plan.free = store.unused(noted - plan.used, without=request.ref)
+        plan.free = store.unused(noted - plan.used, request.ref)
     _show(plan, "leftovers", [str(path) for path in plan.leftovers], [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
     if not plan.lay:

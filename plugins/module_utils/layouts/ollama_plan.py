@@ -220,7 +220,7 @@ def _plan_removal(plan: Plan, present: bytes | None) -> None:
         )
     else:
         plan.drop = sorted(digest for digest in candidates - others if tree.blob_path(digest).exists())
-    plan.free = store.unused(noted - set(plan.used), without=request.ref)
+    plan.free = store.unused(noted - set(plan.used), request.ref)
     _show(plan, "removed blobs", [f"sha256:{digest}" for digest in plan.drop], [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
 
