@@ -18,7 +18,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         functions = {
-            **late("mirror", "mirror_problems"),
+            **late("mirror", "mirror_problems", "mirror_removal_problems", "mirror_removals"),
             **late("mirror_packages", "mirror_artefact_files", "mirror_url", "mirror_wheel_sources"),
             **late("mirror_plan", "mirror_left_out", "mirror_publications", "mirror_report"),
         }

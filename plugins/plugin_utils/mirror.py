@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,12 @@ from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import HOST_
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  compared, not used
 # Folders of the system: a tree is removed as a whole.
 SYSTEM = re.compile(r"/|/(bin|boot|dev|etc|home|lib\d*|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|var/lib)")
+
+# What lies at the top of a tree: what nginx serves (all of it is made by the role), and what the modules keep beside it.
+SERVED = frozenset({"blobs", "hf", "ollama", "www"})
+KEPT = frozenset({"apt-work", "chunks", "lock", "locks", "manifests", "origins", "partial", "published", "refs", "stamps", "tmp"})
+# A file system of its own has it at its top.
+OF_THE_DISK = frozenset({"lost+found"})
 
 
 def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
@@ -36,6 +42,32 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
         *package_problems(inputs),
         *_verify_problems(inputs["verify_days"]),
     ]
+
+
+def mirror_removal_problems(root: str, names: Collection[str]) -> list[str]:
+    """Return one sentence (str) for each reason not to remove ``root`` and all in it.
+
+    ``names`` are those of the files and folders in ``root``; none where it is empty or not there.
+    """
+    problems = list(_root_problems(root, harden=False))
+    found = set(names) - OF_THE_DISK
+    foreign = sorted(found - SERVED - KEPT)
+    if foreign:
+        problems.append(
+            f"mirror_purge would remove {root} with all that is in it, but {', '.join(foreign[:5])} there "
+            f"{'is' if len(foreign) == 1 else 'are'} not of a mirror: correct mirror_root, or move what you want to keep elsewhere first."
+        )
+    elif found and not found >= SERVED:
+        problems.append(
+            f"mirror_purge would remove {root} with all that is in it, but that is not a mirror's tree, for it has no "
+            f"{' and no '.join(sorted(SERVED - found))}: correct mirror_root, or remove it by hand."
+        )
+    return problems
+
+
+def mirror_removals(names: Collection[str]) -> list[str]:
+    """Return what of ``names`` is a mirror's, that by which a tree is known last."""
+    return [*sorted(KEPT & set(names)), *sorted(SERVED & set(names))]
 
 
 def _root_problems(root: str, harden: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror import mirror_problems, mirror_removal_problems, mirror_removals
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_left_out, mirror_publications, mirror_report
 
 ROLE = Path(__file__).parents[2] / "roles" / "mirror"
@@ -160,3 +160,33 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
 def test_what_is_refused(change: dict[str, Any], words: str) -> None:
     problems = mirror_problems(GOOD | change)
     assert any(re.search(words, problem) for problem in problems), problems
+
+
+TREE = ["blobs", "hf", "lock", "ollama", "refs", "stamps", "tmp", "www"]
+
+
+@pytest.mark.parametrize("names", [[], ["lost+found"], TREE, [*TREE, "lost+found", "partial", "published"]])
+def test_what_may_be_removed(names: list[str]) -> None:
+    assert mirror_removal_problems("/data/mirror", names) == []
+    assert set(mirror_removals(names)) == set(names) - {"lost+found"}
+
+
+@pytest.mark.parametrize(
+    ("root", "names", "words"),
+    [
+        ("/srv", TREE, "a folder of the system"),
+        ("/data/../etc", [], "must be an absolute path"),
+        ("/data", [*TREE, "photos"], "photos there is not of a mirror"),
+        ("/data", [".git", "home"], r"\.git, home there are not of a mirror"),
+        # Folders that another program, or this collection, calls by the same names.
+        ("/data/ollama", ["blobs", "manifests"], "has no hf and no ollama and no www"),
+        ("/data/site", ["www"], "is not a mirror's tree"),
+        ("/data/store", ["blobs", "lock", "partial", "refs", "stamps", "tmp"], "is not a mirror's tree"),
+    ],
+)
+def test_what_is_not_removed(root: str, names: list[str], words: str) -> None:
+    assert re.search(words, " ".join(mirror_removal_problems(root, names)))
+
+
+def test_what_a_tree_is_known_by_goes_last() -> None:
+    assert mirror_removals(TREE) == ["lock", "refs", "stamps", "tmp", "blobs", "hf", "ollama", "www"]
