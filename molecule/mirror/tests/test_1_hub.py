@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import ADDRESS, CLIENT, HUB, REPO, Client, Mirror
+from molecule_client import QUESTION
 
 from tools.testbed.clients import path_of
 
@@ -12,6 +13,13 @@ LOAD = (
     "from transformers import AutoConfig, AutoTokenizer; "
     f"print(AutoConfig.from_pretrained('{REPO}').model_type, AutoTokenizer.from_pretrained('{REPO}')('Paris').input_ids)"
 )
+
+# The environment of vLLM has torch too.
+GENERATE = f"""from transformers import AutoModelForCausalLM, AutoTokenizer
+tokens, model = AutoTokenizer.from_pretrained("{REPO}"), AutoModelForCausalLM.from_pretrained("{REPO}")
+chat = [{{"role": "user", "content": "{QUESTION}"}}]
+asked = tokens.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+print(tokens.decode(model.generate(**asked, do_sample=False, max_new_tokens=16)[0][asked["input_ids"].shape[1]:]))"""
 
 
 def download(client: Client, generation: str, *words: str) -> str:
@@ -56,3 +64,8 @@ def test_a_repository_that_is_not_there(client: Client) -> None:
 def test_transformers_loads_configuration_and_tokenizer(client: Client, offline: str) -> None:
     environment = {**HUB, "HF_HUB_OFFLINE": offline, "HF_HOME": "/root/hub-2"}
     assert client.run(f"{path_of('transformers')}/bin/python", "-c", LOAD, **environment).splitlines()[-1].startswith("llama [")
+
+
+def test_transformers_loads_the_weights_offline(client: Client) -> None:
+    said = client.run(f"{path_of('vllm')}/bin/python", "-c", GENERATE, HF_HUB_OFFLINE="1", HF_HOME="/root/hub-2")
+    assert "Paris" in said

@@ -6,7 +6,8 @@ import hashlib
 from typing import Any
 
 import pytest
-from conftest import ADDRESS, ROOT_OF_TREE, Client, Mirror, fill
+from conftest import ADDRESS, CLIENT, ROOT_OF_TREE, URL, Client, Mirror, fill
+from molecule_client import module
 
 from tools.testbed.clients import path_of
 
@@ -40,6 +41,17 @@ def test_with_and_without_latest_it_is_one_model(client: Client) -> None:
 def test_clients_of_ollama_get_answers(client: Client) -> None:
     assert "Paris" in client.run(OLLAMA, "run", "smollm2-135m", QUESTION)
     assert "Paris" in client.run(f"{path_of('ollama')}/bin/python", "-c", PYTHON)
+
+
+def test_what_the_module_lays_out_is_there_without_a_restart(client: Client, mirror: Mirror) -> None:
+    pid = client.run("systemctl", "show", "ollama.service", "-p", "MainPID", "--value")
+    laid = {"name": "beside", "models_dir": "/var/lib/llm/ollama/models", "store": "/var/lib/llm/store"}
+    assert module(CLIENT, "onprem.llm.ollama_model", source="ollama:capital:2", endpoint=URL, **laid)["changed"]
+    assert listed(client)["beside:latest"]["digest"] == digest(mirror, "2")
+    assert "Paris" in client.run(OLLAMA, "run", "beside", QUESTION)
+    assert module(CLIENT, "onprem.llm.ollama_model", state="absent", **laid)["changed"]
+    assert "beside:latest" not in listed(client)
+    assert client.run("systemctl", "show", "ollama.service", "-p", "MainPID", "--value") == pid != "0\n"
 
 
 def test_pull_over_tls(client: Client, mirror: Mirror) -> None:

@@ -32,12 +32,31 @@ def sent(mirror: Mirror) -> int:
     return sum(json.loads(line)["sent"] for line in mirror.host.check_output(f"cat {STANDIN_LOG}").splitlines())
 
 
+def test_nginx_only_reads_the_tree(mirror: Mirror) -> None:
+    inside = "nsenter --mount --target $(systemctl show nginx.service -p MainPID --value)"
+    mirror.host.check_output(f"{inside} test -e {ROOT_OF_TREE}/www/index.html")
+    written = mirror.host.run(f"{inside} touch {ROOT_OF_TREE}/www/index.html")
+    assert written.rc != 0 and "Read-only file system" in written.stderr
+
+
+def test_check_mode_tells_the_changes_of_the_site(client: Client, mirror: Mirror) -> None:
+    told = fill("--check", "--diff", mirror_title="Another title", mirror_allow=["127.0.0.0/8"])
+    assert changed(told) == 3 and "10.0.0.0/8" in told and "Another title" in told
+    assert status(client) == "200"
+    assert changed(fill("--check")) == 0
+    gone = fill("--check", mirror_state="absent")
+    assert changed(gone) > 0 and status(client) == "200"
+
+
 def test_the_plan_of_an_empty_mirror(mirror: Mirror) -> None:
     before = sent(mirror)
     said = fill("--check", mirror_root="/srv/other")
     told = " ".join(said.split())
     assert " capital:2: publish " in told and "wheels: publish" in told and "in all: " in told
     assert sent(mirror) - before < 1_000_000
+    assert not mirror.host.file("/srv/other").exists
+    told = fill(mirror_plan_only=True, mirror_root="/srv/other")
+    assert "in all: " in " ".join(told.split()) and changed(told) == 0
     assert not mirror.host.file("/srv/other").exists
 
 
@@ -105,5 +124,17 @@ def test_removal_keeps_the_tree_unless_it_is_told_otherwise(client: Client, mirr
     fill()
     assert sent(mirror) - before < 1_000_000, f"after {time.monotonic() - start:.0f} s"
     assert status(client) == "200"
-    assert changed(fill(mirror_state="absent", mirror_purge=True)) > 0
+    fill(mirror_state="absent")
+    checked = changed(fill("--check", mirror_state="absent", mirror_purge=True))
+    assert mirror.host.file(f"{ROOT_OF_TREE}/blobs").is_directory
+    assert changed(fill(mirror_state="absent", mirror_purge=True)) == checked > 0
     assert not mirror.host.file(ROOT_OF_TREE).exists
+    assert changed(fill(mirror_state="absent", mirror_purge=True)) == 0
+
+
+def test_what_is_no_mirror_is_not_removed(mirror: Mirror) -> None:
+    before = mirror.host.check_output("find /srv/media /srv/upstream")
+    for root, words in (("/srv", "a folder of the system"), ("/srv/media", "not of a mirror"), ("/srv/upstream", "not of a mirror")):
+        refused = attempt(mirror_state="absent", mirror_purge=True, mirror_root=root)
+        assert refused.returncode != 0 and words in " ".join(refused.stdout.split())
+    assert mirror.host.check_output("find /srv/media /srv/upstream") == before
