@@ -26,12 +26,12 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release 
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import digests_of_manifest, image_of
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
-from ansible_collections.onprem.llm.plugins.module_utils.pull import Pull, plan_pull, read_manifest
+from ansible_collections.onprem.llm.plugins.module_utils.pull import Pull, plan_pull
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.file import FileSource, SourceBlob
 from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import FolderSource
 from ansible_collections.onprem.llm.plugins.module_utils.sources.network import KnownSource, remote_source_of
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteBlob
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import existing_parent, wrong_digest
@@ -164,7 +164,8 @@ class Upstream:
     """How a model over the network is had: a way to its server, and whether what moved there may change here."""
 
     access: Access
-    is_published: bool = False
+    # What is published of it under the name, where something is.
+    had: RemoteManifest | None = None
     update: bool = False
     pinned: str = ""
 
@@ -173,7 +174,7 @@ def remote_goods(ref: HubRef | OllamaRef, store: Store, wanted: Wanted, upstream
     """Return what a model over the network brings. One that is there already changes only if that was asked for."""
     source = remote_source_of(ref, upstream.access)
     is_pinned = bool(upstream.pinned) or (isinstance(ref, HubRef) and ref.is_pinned)
-    kept = read_manifest(store, source.ref) if upstream.is_published and not is_pinned else None
+    kept = None if is_pinned else upstream.had
     moved_to, warnings = "", []
     if kept:
         try:
@@ -192,6 +193,8 @@ def remote_goods(ref: HubRef | OllamaRef, store: Store, wanted: Wanted, upstream
             asked = kept
         source = KnownSource(source, asked)
     pull = plan_pull(source, store, wanted=lambda blob: wanted(blob.name), pinned=upstream.pinned)
+    # Another name may have another state of the same source, and what is kept of that is not this one's.
+    pull.learned = pull.learned and pull.manifest != upstream.had
     goods = Goods(store, pull=pull, revision=pull.manifest.revision, warnings=warnings, moved_to=moved_to)
     if isinstance(ref, HubRef):
         wanted.check(ref, bool(pull.blobs))

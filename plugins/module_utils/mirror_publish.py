@@ -22,10 +22,12 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_tree_pla
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings, checked_settings
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_goods import Goods, Report, Upstream, folder_goods, gguf_goods, remote_goods
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest, as_model_name, as_repo, as_revision, as_source
+from ansible_collections.onprem.llm.plugins.module_utils.pull import read_manifest
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef, SourceRef
-from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space
+from ansible_collections.onprem.llm.plugins.module_utils.upstream import is_origin_known, read_origin, write_origin
 
 SETTINGS = ("template", "system", "license", "parameters")
 
@@ -113,11 +115,20 @@ def goods_of(request: Request, store: Store, access: Access) -> Goods:
     """Return what the source brings."""
     ref, place = request.source, request.place
     if not isinstance(ref, FileRef):
-        published = bool(store.ref(*place.note))
-        return remote_goods(ref, store, request.wanted, Upstream(access, published, request.update, request.pinned or ""))
+        had = published_state(place, ref, store)
+        return remote_goods(ref, store, request.wanted, Upstream(access, had, request.update, request.pinned or ""))
     if isinstance(place, OllamaPlace):
         return gguf_goods(ref, store, request.settings, request.pinned)
     return folder_goods(ref, store, place.repo, request.pinned)
+
+
+def published_state(place: HubPlace | OllamaPlace, ref: HubRef | OllamaRef, store: Store) -> RemoteManifest | None:
+    """Return what is published under the name, if that came from this source."""
+    if not store.ref(*place.note):
+        return None
+    ref = replace(ref, file="") if isinstance(ref, HubRef) else ref
+    # A tree of an earlier version has not noted it for each name.
+    return read_origin(store, place.note, ref) if is_origin_known(store, place.note) else read_manifest(store, ref)
 
 
 def plan_of(request: Request, store: Store, goods: Goods | None) -> Plan:
@@ -145,13 +156,25 @@ def publish(request: Request, store: Store, access: Access, report: Report | Non
             settled = replace(goods, items=[], pull=replace(goods.pull, missing=()) if goods.pull else None)
             outcome.plan = plan_of(request, store, settled)
             outcome.plan.apply()
-            goods.remember()
+            _remember(store, request, goods)
             store.set_ref(*arriving, ())
         outcome.actions = [*brought, *outcome.plan.actions]
-    elif report and goods.learned:
+    elif report and (goods.learned or not _is_remembered(store, request, goods)):
         with store.locked():
-            goods.remember()
+            _remember(store, request, goods)
     return outcome
+
+
+def _is_remembered(store: Store, request: Request, goods: Goods) -> bool:
+    if goods.pull is None:
+        return not is_origin_known(store, request.place.note)
+    return read_origin(store, request.place.note, goods.pull.manifest.ref) == goods.pull.manifest
+
+
+def _remember(store: Store, request: Request, goods: Goods) -> None:
+    """Note what was read, and which state of the source the name has."""
+    goods.remember()
+    write_origin(store, request.place.note, goods.pull.manifest if goods.pull else None)
 
 
 def withdraw(request: Request, store: Store, *, check: bool) -> Outcome:
@@ -161,5 +184,6 @@ def withdraw(request: Request, store: Store, *, check: bool) -> Outcome:
         with store.locked():
             outcome.plan = plan_of(request, store, None)
             outcome.plan.apply()
+            write_origin(store, request.place.note, None)
     outcome.actions = outcome.plan.actions
     return outcome

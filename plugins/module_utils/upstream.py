@@ -140,6 +140,11 @@ def _path(store: Store, use: tuple[str, str]) -> Path:
     return store.root / "origins" / layout / f"{hashlib.sha256(name.encode()).hexdigest()}.json"
 
 
+def is_origin_known(store: Store, use: tuple[str, str]) -> bool:
+    """Tell whether it was remembered what a name was laid out from, whatever that is."""
+    return _path(store, use).exists()
+
+
 def read_origin(store: Store, use: tuple[str, str], ref: SourceRef) -> RemoteManifest | None:
     """Return the state of ``ref`` that a name was laid out from; None where that is not known, so that upstream is asked."""
     try:

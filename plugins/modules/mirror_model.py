@@ -60,6 +60,7 @@ options:
     description:
       - The branch by which clients find a repository, such as V(main) for those that name none.
       - By default the branch or tag of O(source), and none where that is a commit; V(main) for a folder of the host.
+      - A branch that was published by itself before leads to this publication from then on, and its own is withdrawn.
     type: str
   allow:
     description:

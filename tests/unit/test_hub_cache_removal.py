@@ -60,7 +60,8 @@ def test_another_branch_of_the_same_commit_keeps_it(store: Store, tmp_path: Path
     cache = cache_of(request(tmp_path))
     assert cache.branches_of(COMMIT) == ["v1.0"]
     assert read_all(cache.snapshot_path(COMMIT)) == FILES
-    absent(request(tmp_path, PINNED), store)
+    assert absent(request(tmp_path, PINNED), store).actions == [], "the branch stands for it"
+    absent(request(tmp_path, HubRef(REPO, "v1.0")), store)
     assert not cache.path.exists()
 
 

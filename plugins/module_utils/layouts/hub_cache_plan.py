@@ -58,15 +58,14 @@ def plan_absent(request: Request, store: Store) -> Plan:
     plan.commit = plan.cache.commit_of(request.branch) if request.branch else request.ref.revision
     plan.before = plan.cache.describe(plan.commit, request.branch)
     plan.after = dict(plan.before)
-    others = (
-        [branch for branch in plan.cache.branches_of(plan.commit) if branch != request.branch] if request.branch and plan.commit else []
-    )
+    others = [branch for branch in plan.cache.branches_of(plan.commit) if branch != request.branch] if plan.commit else []
     commits = request.commits(store) if request.alone else [plan.commit] if plan.commit else []
     # What a run that failed has fetched for the branch: the commit that it then was.
     unfinished = [commit for commit in request.commits(store) if request.branch and not plan.cache.links(commit)]
     if others and not request.alone:
-        plan.unname = [request.branch]
-        plan.after.pop("branches")
+        if request.branch:
+            plan.unname = [request.branch]
+            plan.after.pop("branches")
         _plan_removal(plan, unfinished, request.wanted)
     else:
         _plan_removal(plan, sorted({*commits, *unfinished, plan.commit} - {""}), request.wanted)

@@ -92,6 +92,8 @@ class Plan:
     # What the store is told, and what nothing uses any more.
     noted: frozenset[Digest] | None = None
     free: list[Digest] = field(default_factory=list)
+    # The note of a branch that this publication takes over: one name cannot lead to two commits.
+    taken_over: tuple[str, str] | None = None
     # Whether what a run that failed has fetched goes too.
     is_given_up: bool = False
 
@@ -116,6 +118,8 @@ class Plan:
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
         if self.noted is not None:
             said.append(f"{'note' if self.noted else 'forget'} in the store which blobs {self.place.note[1]} uses")
+        if self.taken_over:
+            said.append(f"forget in the store which blobs {self.taken_over[1]} uses")
         if self.is_given_up:
             said.append(f"forget in the store what was fetched for {self.place.note[1]}")
         return said
@@ -139,6 +143,8 @@ class Plan:
         self.store.remove(self.free)
         if self.noted is not None:
             self.store.set_ref(*note, self.noted)
+        if self.taken_over:
+            self.store.set_ref(*self.taken_over, ())
         if self.is_given_up:
             self.store.set_ref(ARRIVING, note[1], ())
 
@@ -184,9 +190,14 @@ def plan_hub(
     folder = HubFolder(str(store.root), place.repo)
     folder.refuse_links()
     plan = Plan(store, place, str(folder.path), folder=folder, leftovers=folder.leftovers)
+    if releases and place.branch not in ("", place.revision):
+        branch = HubPlace(place.repo, place.branch).note
+        plan.taken_over = branch if store.ref(*branch) else None
+    is_noted = bool(store.ref(*place.note))
     _note(plan, digests, leaves=not releases)
-    names, others = folder.names, _revisions(store, place)
-    leads = {name: commit for name, commit in names.items() if name != place.revision}
+    names, others = folder.names, _revisions(store, place) - ({place.branch} if plan.taken_over else set())
+    # A branch that is withdrawn, but that another publication goes by, stays that one's.
+    leads = {name: commit for name, commit in names.items() if name != place.revision or not (releases or is_noted)}
     # Where another name leads to the real commit it is there as a whole, and tells that itself.
     whole = {leads.get(revision, revision) for revision in others} & {release.commit for release in releases[1:]}
     releases = [release for release in releases if release.commit not in whole]
@@ -266,7 +277,8 @@ def _note(plan: Plan, digests: Collection[Digest], *, leaves: bool) -> None:
     # What arrives for a model that is to be there is needed.
     unfinished = store.ref(*arriving) if leaves else frozenset()
     plan.is_given_up = bool(unfinished)
-    plan.free = store.unused(noted | unfinished, note, arriving) if leaves else store.unused(noted - used, note)
+    over = plan.taken_over or note
+    plan.free = store.unused(noted | unfinished, note, arriving) if leaves else store.unused((noted | store.ref(*over)) - used, note, over)
 
 
 def _show(plan: Plan, what: str, before: Any, after: Any) -> None:
