@@ -286,7 +286,8 @@ def test_servers(url: str, server: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "mirror", "ftp://h", "http://", "http://u:p@h", "http://h/?a=b", "http://h/#a", "http://h\n", "http://h:x"]
+    "url",
+    ["", "mirror", "ftp://h", "http://", "http://u:p@h", "http://h/?a=b", "http://h/#:p@h", "http://h\n", "http://h:x", "http://u:1/:p@h"],
 )
 def test_servers_that_are_refused(url: str) -> None:
     with pytest.raises(ModelError) as refusal:

@@ -74,7 +74,12 @@ def test_a_password_in_an_address_is_not_told() -> None:
         ("https://me:secret@h:1/a?x=secret@h", "https://h:1/a"),
         ("ftp://me:secret@[::1]:1/a", "ftp://[::1]:1/a"),
         ("me:secret@h/a", "h/a"),
-        ("https://me:sec/secret@h/a", "https://..."),
+        ("https://me:sec/secret@h/a", "https://h/a"),
+        ("https://me:12/sec ret@h/a", "https://h/a"),
+        ("https://me:secret@12/secret@h/a", "https://h/a"),
+        ("https://me:secret@h:port/a", "https://..."),
+        ("https://me:secret@[h/a?x=secret@h", "https://..."),
+        ("me:secret://me@h", "...://h"),
         ("https://me:sec?secret@h/a", "https://..."),
         ("https://me:sec#secret@h/a", "https://..."),
         ("h/a b", "h/a b"),
@@ -85,7 +90,19 @@ def test_what_is_shown_of_a_bad_address(url: str, shown: str) -> None:
     assert without_secrets(url) == shown
 
 
-@pytest.mark.parametrize("url", ["ftp://me:secret@h/", "http://me:secret@h /x", "me:secret@h", "https://me:x/secret@h/ ?secret"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://me:secret@h/",
+        "http://me:secret@h /x",
+        "me:secret@h",
+        "https://me:x/secret@h/ ?secret",
+        "https://me:secret@h:port/x",
+        "https://me:12/secret @h",
+        "https://me:x@12/secret@h",
+        "http://me:secret@[h/",
+    ],
+)
 def test_secrets_of_a_bad_address_are_not_told(url: str) -> None:
     with pytest.raises(ModelError) as caught:
         as_address(url)
@@ -107,6 +124,11 @@ def test_secrets_of_a_bad_address_are_not_told(url: str) -> None:
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "http://10.2.3.4/", None),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8,x/y"}, "http://11.2.3.4/", "p:1"),
         ({"http_proxy": "http://p:1", "no_proxy": "*"}, "http://h/", None),
+        ({"http_proxy": "http://p:1"}, "http://localhost:8123/", None),
+        ({"http_proxy": "http://p:1"}, "http://api.localhost/", None),
+        ({"http_proxy": "http://p:1"}, "http://127.8.9.1/", None),
+        ({"all_proxy": "http://p:1"}, "https://[::1]:1/", None),
+        ({"http_proxy": "http://p:1"}, "http://localhost.example/", "p:1"),
     ],
 )
 def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str, proxy: str | None) -> None:
@@ -159,6 +181,11 @@ def test_redirects_keep_secrets_at_home(up: Upstream, tmp_path: Path) -> None:
     up.replies["/near"] = (302, {"Location": "/x"}, b"")
     assert get(f"{up.hub_url}/near", secret, QUICK, LIMIT).body == b"hello"
     assert [seen.authorized for seen in up.requests] == [True, True]
+    for place in ("http://[bad/", "http://me:secret@[bad/?secret", "http://me:secret@x:y/"):
+        up.replies["/odd"] = (302, {"Location": place}, b"")
+        with pytest.raises(ModelError, match=r"but a URL was expected|A URL must start with") as caught:
+            get(f"{up.hub_url}/odd", {}, QUICK, LIMIT)
+        assert "secret" not in str(caught.value)
     with Upstream(tmp_path) as other:
         other.replies["/y"] = (200, {}, b"far")
         up.replies["/far"] = (307, {"Location": f"{other.hub_url}/y?a b=é"}, b"gone there")
@@ -174,9 +201,11 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority.make(tmp_path_factory.mktemp("authority"), "private")
 
 
-def pair_of(authority: Authority) -> str:
-    authority.context()
-    return str(next(path for path in authority.folder.glob("server-*.pem")))
+def pair_of(authority: Authority, name: str = "127.0.0.1") -> str:
+    before = set(authority.folder.glob("server-*.pem"))
+    authority.context(name)
+    (made,) = set(authority.folder.glob("server-*.pem")) - before
+    return str(made)
 
 
 def test_a_private_authority(authority: Authority, tmp_path: Path) -> None:
@@ -202,19 +231,31 @@ def test_a_private_authority(authority: Authority, tmp_path: Path) -> None:
 
 def test_through_a_proxy(up: Upstream, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trusting = Access(retries=0, timeout=2.0, ca_file=str(authority.file))
-    with Upstream(tmp_path, tls_cert=pair_of(authority)) as secured, StandInProxy("me:pass word") as proxy:
+    with Upstream(tmp_path, tls_cert=pair_of(authority, "hub.example")) as secured, StandInProxy("me:pass word") as proxy:
+        far, far_secured = (url.replace("127.0.0.1", "hub.example") for url in (up.hub_url, secured.hub_url))
         secured.replies["/x"] = (200, {}, b"hidden")
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://me:pass%20word@{proxy.address}")
-        assert get(f"{up.hub_url}/x", {}, trusting, LIMIT).body == b"hello"
-        assert get(f"{secured.hub_url}/x", {}, trusting, LIMIT).body == b"hidden"
-        assert proxy.asked == [f"GET {up.hub_url}/x", f"CONNECT {secured.hub_url[8:]}"]
+        assert get(f"{far}/x", {}, trusting, LIMIT).body == b"hello"
+        assert get(f"{far_secured}/x", {}, trusting, LIMIT).body == b"hidden"
+        assert proxy.asked == [f"GET {far}/x", f"CONNECT {far_secured[8:]}"]
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, f"http://me:wrong@{proxy.address}")
-        for url in (up.hub_url, secured.hub_url):
+        for url in (far, far_secured):
             with pytest.raises(ModelError, match=r"The proxy 127.0.0.1:\d+ wants a user and password") as caught:
                 get(f"{url}/x", {}, trusting, LIMIT)
             assert "wrong" not in str(caught.value)
+
+
+def test_no_token_in_clear_through_a_proxy(up: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = {"Authorization": "Bearer secret"}
+    with StandInProxy() as proxy:
+        monkeypatch.setenv("http_proxy", f"http://{proxy.address}")
+        for host in ("127.0.0.1", "localhost"):
+            assert get(f"{up.hub_url.replace('127.0.0.1', host)}/x", secret, QUICK, LIMIT).body == b"hello"
+        with pytest.raises(ModelError, match=r"A token for hub.example:\d+ would pass the proxy 127.0.0.1:\d+ in clear") as caught:
+            get(f"{up.hub_url.replace('127.0.0.1', 'hub.example')}/x", secret, QUICK, LIMIT)
+        assert proxy.asked == [] and "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import shown
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, without_secrets
 
 # An answer is small, or the list of a very large repository; and of so many values at most, for each takes memory.
 LARGEST_ANSWER, MOST_VALUES = 32 << 20, 2_000_000
@@ -25,8 +25,11 @@ T = TypeVar("T")
 def as_server(url: str) -> str:
     """Accept the base URL of a server: http or https, without a query, and without a slash at its end."""
     target = as_address(url).target
+    if "@" in url:
+        # A password with a slash in it looks like a port and a path.
+        raise ModelError("endpoint must be the base URL of a server, but it has an '@', as before it a password ends: leave that out.")
     if "?" in target or "#" in url:
-        raise ModelError(f"endpoint must be the base URL of a server, but it has a query: {shown(url.partition('?')[0])} alone will do.")
+        raise ModelError(f"endpoint must be the base URL of a server, but it has a query: {shown(without_secrets(url))} alone will do.")
     return url.rstrip("/")
 
 

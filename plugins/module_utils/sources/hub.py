@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import threading
 from typing import TYPE_CHECKING, Any
@@ -179,7 +178,4 @@ class HubSource:
 def _is_private(server: str) -> bool:
     """Tell whether what is sent there stays between the two: by TLS, or because it does not leave the host."""
     address = as_address(server)
-    try:
-        return address.scheme == "https" or address.host == "localhost" or ipaddress.ip_address(address.host).is_loopback
-    except ValueError:
-        return False
+    return address.scheme == "https" or address.is_loopback

@@ -16,6 +16,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 
 PORTS = {"http": 80, "https": 443}
 LONGEST_URL, LONGEST_SHOWN = 16384, 100
+SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*)?", re.ASCII)
 # A host and its port, as far as that tells it from a user and a password.
 SERVER = re.compile(r"(?:[^:@\[\]]*|\[[0-9A-Fa-f:.]*\])(?::[0-9]*)?", re.ASCII)
 # What a URL may hold as it is; anything else that a server puts into one is escaped.
@@ -58,9 +59,23 @@ class Address:
         """Tell whether there is a query, which may be a signature that is a secret and does for a while only."""
         return "?" in self.target
 
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether what is sent there does not leave this host."""
+        name = self.host.rstrip(".")
+        try:
+            return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return False
+
     def joined(self, location: str) -> Address:
-        """Return where a redirect leads."""
-        return as_address(urllib.parse.urljoin(self.url, urllib.parse.quote(location, safe=URL_SIGNS)))
+        """Return where a redirect or a link leads. Raises ``ModelError`` where that is no URL."""
+        try:
+            whole = urllib.parse.urljoin(self.url, urllib.parse.quote(location, safe=URL_SIGNS))
+        except ValueError:
+            found = shown(without_secrets(location))
+            raise ModelError(f"{self} leads on to {found}, but a URL was expected: check the endpoint.") from None
+        return as_address(whole)
 
     def __str__(self) -> str:
         """Return the URL for a person: without its query."""
@@ -75,26 +90,46 @@ def as_address(url: str) -> Address:
         scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError:
         scheme, host, port = "", "", None
-    clean = url.isascii() and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
-    if scheme not in PORTS or not host or not clean:
+    if scheme not in PORTS or not host or not _is_clean(url):
         raise ModelError(
             f"A URL must start with http:// or https:// and a host, "
             f"and have no blanks, but it is {shown(without_secrets(url))}: correct it."
         )
     if "@" in parts.netloc:
-        raise ModelError(f"The URL of {host} has a user or password in it, where logs would show it: leave it out, and use a token.")
+        raise ModelError(
+            f"The URL {shown(without_secrets(url))} has a user or password in it, where logs would show it: leave it out, and use a token."
+        )
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Address(scheme, host, PORTS[scheme] if port is None else port, target)
 
 
 def without_secrets(url: str) -> str:
     """Return what somebody has written as a URL without what may be secret: user, password, query and fragment."""
-    rest = re.split(r"[?#]", url, maxsplit=1)[0]
-    scheme, has_scheme, rest = rest.partition("://") if "://" in rest else ("", "", rest)
+    plain = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, has_scheme, rest = plain.partition("://") if "://" in plain else ("", "", plain)
+    scheme = scheme if SCHEME.fullmatch(scheme) else "..."
     authority, slash, path = rest.partition("/")
+    if "@" in url and not _is_plain(url):
+        # A password may have signs that end it elsewhere: anything before the last '@' may be part of it.
+        authority, slash, path = ("...", "", "") if "@" in url[len(plain) :] else rest.rpartition("@")[2].partition("/")
     host = authority.rpartition("@")[2]
     # Where a password has signs that end it, nobody knows where it ends.
     return f"{scheme}{has_scheme}{host}{slash}{path}" if SERVER.fullmatch(host) else f"{scheme}{has_scheme}..."
+
+
+def _is_plain(url: str) -> bool:
+    """Tell whether it is clear where host, path and query of a URL begin and end."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        # Asking for the port is what finds out whether it is a number.
+        has_server = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return has_server and _is_clean(url) and not ("@" in parts.netloc and "@" in parts.path)
+
+
+def _is_clean(url: str) -> bool:
+    return url.isascii() and url.isprintable() and " " not in url and len(url) <= LONGEST_URL
 
 
 @dataclass(frozen=True)
@@ -118,7 +153,8 @@ def proxy_for(address: Address) -> Proxy | None:
 
     found = getproxies_environment()
     url = found.get(address.scheme) or found.get("all")
-    if not url or _bypassed(address.host, found) or _in_networks(address.host, found.get("no", "")):
+    # What does not leave this host may be a secret in clear, and a proxy's loopback is another one.
+    if not url or address.is_loopback or _bypassed(address.host, found) or _in_networks(address.host, found.get("no", "")):
         return None
     parts = urllib.parse.urlsplit(url if "://" in url else f"http://{url}")
     name = f"{address.scheme.upper()}_PROXY"

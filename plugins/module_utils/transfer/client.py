@@ -17,7 +17,13 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import Address, as_address
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.connections import Connection, Pool, Trust, proxy_wants_password
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.connections import (
+    SECRETS,
+    Connection,
+    Pool,
+    Trust,
+    proxy_wants_password,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import (
     AGAIN_LATER,
     PassingError,
@@ -29,7 +35,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.pacing import 
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 10
-SECRETS = frozenset({"authorization", "cookie", "proxy-authorization"})
 # So much of a body that nobody wants is read for the sake of keeping the connection.
 WORTH_READING = 65536
 

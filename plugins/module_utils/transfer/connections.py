@@ -26,6 +26,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses impo
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.failures import PassingError
 
 AGENT = "onprem.llm"
+# Headers for one server only.
+SECRETS = frozenset({"authorization", "cookie", "proxy-authorization"})
 CONNECT_S = 15.0
 # An idle connection of that age may have been closed by a firewall that tells nobody.
 IDLE_S = 30.0
@@ -146,6 +148,7 @@ class Connection:
         """Send one GET."""
         target, extra = address.target, {}
         if self.proxy and address.scheme == "http":
+            _refuse_in_clear(address, self.proxy, headers)
             target = address.url
             extra = {"Proxy-Authorization": self.proxy.credentials} if self.proxy.credentials else {}
         sent = {"Host": address.authority, "User-Agent": AGENT, "Accept-Encoding": "identity", **extra, **headers}
@@ -249,6 +252,14 @@ def proxy_wants_password(proxy: Proxy | None) -> ModelError:
         f"The proxy {proxy} wants a user and password, or others than it was given (407): put them into HTTPS_PROXY and HTTP_PROXY as "
         f"http://user:password@host:port."
     )
+
+
+def _refuse_in_clear(address: Address, proxy: Proxy, headers: Mapping[str, str]) -> None:
+    if SECRETS & {name.lower() for name in headers}:
+        raise ModelError(
+            f"A token for {address.authority} would pass the proxy {proxy} in clear, but it is sent through proxies by https only: "
+            f"use https, or add {address.host} to NO_PROXY."
+        )
 
 
 def _one_line(name: str, value: str) -> str:
