@@ -1,7 +1,10 @@
 # Copyright (c) 2026, onprem.llm contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that are written so that a reader never sees half of one, files that vanish, and where hard links reach."""
+"""Files that are written so that a reader never sees half of one, files that vanish, and where hard links reach.
+
+The folders of models belong to the account that serves them, which must not lead whoever writes there elsewhere by a link.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import CHUNK
 
 # What link(2) answers where a hard link is not possible but a copy is.
 NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS})
+# A folder itself, not what a link in its place leads to.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # Of renameat2(2).
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
@@ -75,16 +80,46 @@ def make_folders(path: Path, *, owner: tuple[int, int] = (-1, -1)) -> None:
     missing = takewhile(lambda folder: not folder.exists(), (path, *path.parents))
     for folder in reversed(list(missing)):
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)
-        if owner != (-1, -1):
-            os.chown(folder, *owner)
+        descriptor = os.open(folder, FOLDER)
+        try:
+            os.fchmod(descriptor, 0o755)
+            if owner != (-1, -1):
+                os.fchown(descriptor, *owner)
+        finally:
+            os.close(descriptor)
+
+
+def refuse_link(folder: Path, option: str) -> None:
+    """Refuse what must be a folder if it is there, and is a link or a file; ``option`` names the folder of all."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ModelError(f"{folder} must be a folder, but it is a link or a file: remove it, or choose another {option}.")
+
+
+@contextmanager
+def held(folder: Path, root: Path) -> Iterator[Path]:
+    """Return a path that leads to a folder below ``root`` whatever takes its name meanwhile. A link on the way is an ``OSError``."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in folder.relative_to(root).parts:
+            inner = os.open(part, FOLDER, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
+
+
+def give(path: Path, root: Path, owner: tuple[int, int]) -> None:
+    """Give what is below ``root`` to somebody: of a link only the link, and nothing that one leads to."""
+    with held(path.parent, root) as folder:
+        os.chown(folder / path.name, *owner, follow_symlinks=False)
 
 
 def write_file(path: Path, data: bytes, temp_folder: Path, *, mode: int = 0o644, owner: tuple[int, int] = (-1, -1)) -> None:
     """Write a small file so that a reader sees the old one or all of the new one."""
     temp = temp_folder / f"write-{os.getpid()}"
     try:
-        with temp.open("wb") as stream:
+        with os.fdopen(os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as stream:
             stream.write(data)
             stream.flush()
             os.fchmod(stream.fileno(), mode)

@@ -62,6 +62,7 @@ def plan_model(request: Request, store: Store, *, check: bool = False, upstream:
     ``upstream`` is what ``upstream_of`` returned, where it was asked already.
     """
     plan = Plan(request, store, OllamaTree(request.models_dir))
+    plan.tree.refuse_links(request.name)
     plan.tree.refuse_other_spelling(request.name)
     present = plan.tree.read_manifest(request.name)
     plan.before = plan.tree.describe(present)

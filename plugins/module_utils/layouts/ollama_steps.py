@@ -20,7 +20,17 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import ModelName, 
 from ansible_collections.onprem.llm.plugins.module_utils.sources.file import FileSource, SourceBlob
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import copy_hashed, same_mount, settle, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
+    copy_hashed,
+    give,
+    held,
+    make_folders,
+    same_mount,
+    settle,
+    sync_folder,
+    unless_gone,
+    write_file,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, write_origin
 
@@ -137,9 +147,9 @@ class Plan:
         elif self.manifest:
             self._remove_name()
         for digest in self.drop:
-            with explained(f"remove {self.tree.blob_path(digest)}"):
-                self.tree.blob_path(digest).unlink(missing_ok=True)
-                self.tree.metadata_path(digest).unlink(missing_ok=True)
+            for path in (self.tree.blob_path(digest), self.tree.metadata_path(digest)):
+                with explained(f"remove {path}"), unless_gone(), held(path.parent, self.tree.root) as folder:
+                    (folder / path.name).unlink()
         self.store.remove(self.free)
         if self.ref:
             # Last, for until then it tells the next run what this one may have left undone.
@@ -167,56 +177,73 @@ class Plan:
             # Until the end the name uses both what it had and what it gets.
             self.store.set_ref(*self.request.ref, {*self.store.ref(*self.request.ref), *self.used})
         with explained(f"write {self.tree.root}"):
-            for folder in self.folders:
-                folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-                os.chown(folder, *self.request.owner)
+            self._make_folders()
             for path in self.own:
-                os.chown(path, *self.request.owner)
+                give(path, self.tree.root, self.request.owner)
         if self.lay or self.manifest:
             self._write_files(image)
 
+    def _make_folders(self) -> None:
+        root, owner = self.tree.root, self.request.owner
+        for folder in self.folders:
+            if folder == root:
+                make_folders(root.parent)
+                make_folders(root, owner=owner)
+            else:
+                with held(folder.parent, root) as above:
+                    make_folders(above / folder.name, owner=owner)
+
     def _write_files(self, image: Image) -> None:
-        temp, path = self.tree.temp, self.tree.manifest_path(self.request.name)
-        with explained(f"write {self.tree.root}"):
-            temp.mkdir(mode=0o700, exist_ok=True)
-            for leftover in temp.iterdir():
-                leftover.unlink()
-            for layer in self.lay:
-                self._lay_blob(layer)
-            self._unload()
-            if self.manifest:
-                write_file(path, image.manifest(), temp, owner=self.request.owner)
-            # Ollama, had it started in between, might have pruned a blob that no manifest named yet.
-            for layer in image.blobs.values():
-                if not self.tree.blob_path(layer.digest).exists():
-                    self._lay_blob(layer)
-            temp.rmdir()
+        root, path = self.tree.root, self.tree.manifest_path(self.request.name)
+        with explained(f"write {root}"):
+            self.tree.temp.mkdir(mode=0o700, exist_ok=True)
+            with held(self.tree.temp, root) as temp, held(self.tree.blobs, root) as blobs, held(path.parent, root) as manifests:
+                self._clear(temp)
+                for layer in self.lay:
+                    self._lay_blob(layer, blobs, temp)
+                self._unload()
+                if self.manifest:
+                    write_file(manifests / path.name, image.manifest(), temp, owner=self.request.owner)
+                # Ollama, had it started in between, might have pruned a blob that no manifest named yet.
+                for layer in image.blobs.values():
+                    if not self.tree.blob_path(layer.digest).exists():
+                        self._lay_blob(layer, blobs, temp)
+            self.tree.temp.rmdir()
+
+    def _clear(self, temp: Path) -> None:
+        """Let the folder of unfinished files be ours alone, and empty."""
+        os.chown(temp, os.geteuid(), -1)
+        temp.chmod(0o700)
+        for leftover in temp.iterdir():
+            leftover.unlink()
 
     def _unload(self) -> None:
         """Free the memory of what is replaced: once the name means other weights, the server cannot be told any more."""
         if self.unload and not unload(self.request.url, self.request.name):
             self.warnings.append(f"{self.request.url} did not unload {self.request.name}: the old copy stays in memory until it is idle.")
 
-    def _lay_blob(self, layer: Layer) -> None:
-        path, temp = self.tree.blob_path(layer.digest), self.tree.temp / f"blob-{os.getpid()}"
+    def _lay_blob(self, layer: Layer, blobs: Path, temps: Path) -> None:
+        """Lay out a blob; ``blobs`` and ``temps`` lead to the folders whatever they are called by now."""
+        path, temp = blobs / self.tree.blob_path(layer.digest).name, temps / f"blob-{os.getpid()}"
         stored = self.store.blob_path(layer.digest)
         if layer.data is not None:
-            write_file(path, layer.data, self.tree.temp, owner=self.request.owner)
+            write_file(path, layer.data, temps, owner=self.request.owner)
         elif same_mount(str(stored), str(self.tree.blobs)):
             os.link(stored, temp)
             settle(temp, path)
         else:
             self.bytes_copied += copy_hashed(stored.open("rb"), str(stored), layer.digest, temp)
-            os.chown(temp, *self.request.owner)
+            os.chown(temp, *self.request.owner, follow_symlinks=False)
             settle(temp, path)
-            self.store.stamps.hold(str(path), Memory(Stamp.of(str(path)), layer.digest, {}))
+            self.store.stamps.hold(str(self.tree.blob_path(layer.digest)), Memory(Stamp.of(str(path)), layer.digest, {}))
 
     def _remove_name(self) -> None:
         path = self.tree.manifest_path(self.request.name)
         self._unload()
         with explained(f"remove {path}"):
-            path.unlink(missing_ok=True)
-            sync_folder(path.parent)
+            with held(path.parent, self.tree.root) as folder:
+                (folder / path.name).unlink(missing_ok=True)
+                sync_folder(folder)
             for folder in list(path.parents)[:3]:
                 if any(folder.iterdir()):
                     break

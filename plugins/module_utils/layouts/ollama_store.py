@@ -22,6 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
 from ansible_collections.onprem.llm.plugins.module_utils.refs import ModelName
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import refuse_link
 
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
@@ -167,6 +168,14 @@ class OllamaTree:
         above = [self.manifests.joinpath(*name.parts[:depth]) for depth in range(1, len(name.parts))]
         return [self.root, self.blobs, self.manifests, *above]
 
+    def refuse_links(self, name: ModelName) -> None:
+        """Refuse folders that are links, before anything changes: whoever serves models must not choose where we write.
+
+        The folder of all models itself may be one, which is the choice of whoever named it.
+        """
+        for folder in (*self.folders(name)[1:], self.root / "metadata", self.temp):
+            refuse_link(folder, "models_dir")
+
     def read_manifest(self, name: ModelName) -> bytes | None:
         """Return the bytes of a manifest, None where there is none."""
         path = self.manifest_path(name)
@@ -288,6 +297,6 @@ def read_some(path: Path, limit: int) -> bytes:
 
 
 def owner_of(path: Path) -> tuple[int, int]:
-    """Return who owns a file."""
-    status = path.stat()
+    """Return who owns a file or folder, or a link itself."""
+    status = path.lstat()
     return status.st_uid, status.st_gid
