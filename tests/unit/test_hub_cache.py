@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_plan import laid_out_commit, plan_present
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_plan import laid_out_commit, plan_absent, plan_present
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
@@ -172,15 +172,37 @@ def test_what_is_damaged_is_mended(store: Store, tmp_path: Path) -> None:
     assert not (tmp_path / "model.onnx").exists()
 
 
-@pytest.mark.parametrize("name", ["", "blobs", "snapshots", "refs", "trees", ".onprem-llm"])
+@pytest.mark.parametrize(
+    "name", ["", "blobs", "snapshots", "refs", "trees", ".onprem-llm", ".no_exist", f"snapshots/{COMMIT}", "refs/feature", "refs/a/b"]
+)
 def test_a_folder_that_is_a_link_is_refused(store: Store, tmp_path: Path, name: str) -> None:
-    asked = request(tmp_path)
+    asked = request(tmp_path, HubRef(REPO, f"{name[5:]}/x") if name.startswith("refs/") else HubRef(REPO))
     path = cache_of(asked).path / name if name else cache_of(asked).path
     path.parent.mkdir(parents=True)
     path.symlink_to("/etc")
     Repo().fetch(store)
-    with pytest.raises(ModelError, match="must be a folder, but it is a link"):
+    words = "must be a folder, but it is a link or a file: remove it, or choose another cache_dir"
+    with pytest.raises(ModelError, match=words):
         plan_present(asked, store, Repo().supply(store))
+    with pytest.raises(ModelError, match=words):
+        plan_absent(asked, store)
+
+
+def test_a_link_in_a_snapshot_gives_nothing_away(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = Repo({**FILES, "a/b/c.json": b"{}"})
+    asked = request(tmp_path)
+    present(asked, store, repo)
+    victim, place = tmp_path / "victim", cache_of(asked).snapshot_path(COMMIT) / "a"
+    (victim / "b").mkdir(parents=True)
+    place.rename(tmp_path / "aside")
+    place.symlink_to(victim)
+    given = []
+    monkeypatch.setattr(os, "chown", lambda path, *_owner, **_how: given.append(Path(path).lstat().st_ino))
+    monkeypatch.setattr(os, "fchown", lambda *_to: None)
+    with store.locked():
+        plan_present(replace(asked, owner=(54321, -1)), store, repo.supply(store)).apply()
+    assert given and (victim / "b").stat().st_ino not in given
+    assert (place / "b" / "c.json").read_bytes() == b"{}" and not list((victim / "b").iterdir())
 
 
 def test_a_moved_branch_keeps_the_old_commit_unless_asked(store: Store, tmp_path: Path) -> None:

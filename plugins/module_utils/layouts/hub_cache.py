@@ -23,9 +23,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob, RemoteManifest
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, refuse_link, sync_folder, write_file
 
 COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 LINK = re.compile(r"(?:\.\./){2,}blobs/([0-9a-f]{64}|[0-9a-f]{40})", re.ASCII)
@@ -53,6 +53,8 @@ class HubCache:
         self.repo = repo
         self.path = self.above / f"models--{repo.replace('/', '--')}"
         self.blobs, self.trees, self.snapshots, self.refs = (self.path / name for name in ("blobs", "trees", "snapshots", "refs"))
+        # Of which files clients know that a commit has none.
+        self.absences = self.path / ".no_exist"
         self.temp = self.path / ".onprem-llm"
         self.tag = self.above / "CACHEDIR.TAG"
 
@@ -79,9 +81,15 @@ class HubCache:
 
     def refuse_links(self) -> None:
         """Refuse a repository whose folders are links: whoever may write to the cache must not choose where we write."""
-        for folder in (self.path, self.blobs, self.trees, self.snapshots, self.refs, self.temp):
-            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                raise ModelError(f"{folder} must be a folder, but it is a link or a file: remove it, or choose another cache_dir.")
+        for folder in (self.path, self.blobs, self.trees, self.snapshots, self.refs, self.absences, self.temp):
+            refuse_link(folder, "cache_dir")
+        with explained(f"read {self.path}"):
+            inner = list(self.snapshots.iterdir()) if self.snapshots.is_dir() else []
+            # A link to a file in place of a branch is replaced, not written to.
+            inner += [path for path in self.refs.rglob("*") if not path.is_file()]
+        for folder in inner:
+            if folder.is_symlink():
+                refuse_link(folder, "cache_dir")
 
     def commit_of(self, branch: str) -> str:
         """Return the commit of a branch or tag, nothing where the cache does not know it."""
@@ -168,7 +176,7 @@ class HubCache:
         """Remove all of a commit but its blobs: at once for a reader, its branches first."""
         for branch in self.branches_of(commit):
             self.remove_ref(branch)
-        for path in (self.snapshot_path(commit), self.path / ".no_exist" / commit):
+        for path in (self.snapshot_path(commit), self.absences / commit):
             if path.is_dir() and not path.is_symlink():
                 path.rename(self.temp / "gone")
                 shutil.rmtree(self.temp / "gone")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import NO_LINK, copy_hashed, make_folders, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
+    NO_LINK,
+    copy_hashed,
+    give,
+    make_folders,
+    sync_folder,
+    write_file,
+)
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need
 
 LAYOUT = "hub"
@@ -157,7 +165,9 @@ class Plan:
         for folder in self.make:
             make_folders(folder, owner=owner)
         for path in self.own:
-            os.chown(path, *owner, follow_symlinks=False)
+            # Below a link in a snapshot there is nothing of ours: it gives way to a folder when files get their names.
+            with suppress(NotADirectoryError):
+                give(path, cache.above, owner)
         cache.clear_temp()
         if cache.path.is_dir():
             cache.temp.mkdir(mode=0o700)
@@ -192,7 +202,7 @@ class Plan:
                 raise
             self.bytes_copied += copy_hashed(stored.open("rb"), str(stored), digest, temp)
             temp.chmod(0o644)
-            os.chown(temp, *self.request.owner)
+            os.chown(temp, *self.request.owner, follow_symlinks=False)
             self.store.stamps.hold(str(path), Memory(Stamp.of(str(temp)), digest, {COPIED: True}))
         temp.replace(path)
 

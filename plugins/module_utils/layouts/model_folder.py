@@ -9,6 +9,7 @@ to the store where that is possible.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Collection, Mapping
@@ -19,7 +20,14 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import copy_hashed, exchanged, same_mount, sync_folder
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
+    copy_hashed,
+    exchanged,
+    held,
+    make_folders,
+    same_mount,
+    sync_folder,
+)
 
 
 class ModelFolder:
@@ -85,15 +93,16 @@ class ModelFolder:
         """Put a folder with just these files in its place; return how many bytes had to be copied."""
         copied = 0
         make_folder(self._unfinished, owner)
-        for name, digest in files.items():
-            path, stored = self._unfinished / name, store.blob_path(digest)
-            if same_mount(str(stored), str(self._unfinished)):
-                os.link(stored, path)
-            else:
-                copied += copy_hashed(stored.open("rb"), str(stored), digest, path)
-                # Its time, inode and content, by which it is known again, are those it will have in its place.
-                store.stamps.hold(str(self.path / name), Memory(Stamp.of(str(path)), digest, {}))
-        sync_folder(self._unfinished)
+        with held(self._unfinished, self.above) as folder:
+            for name, digest in files.items():
+                path, stored = folder / name, store.blob_path(digest)
+                if same_mount(str(stored), str(folder)):
+                    os.link(stored, path)
+                else:
+                    copied += copy_hashed(stored.open("rb"), str(stored), digest, path)
+                    # Its time, inode and content, by which it is known again, are those it will have in its place.
+                    store.stamps.hold(str(self.path / name), Memory(Stamp.of(str(path)), digest, {}))
+            sync_folder(folder)
         if not (self.exists and exchanged(self._unfinished, self.path)):
             self._put_aside()
             self._unfinished.rename(self.path)
@@ -115,10 +124,11 @@ class ModelFolder:
 
 
 def make_folder(path: Path, owner: tuple[int, int]) -> None:
-    """Make a folder that all may read."""
-    path.mkdir(parents=True)
-    path.chmod(0o755)
-    os.chown(path, *owner)
+    """Make a folder that all may read, as those above it that are missing. One that is there is a ``FileExistsError``."""
+    make_folders(path.parent)
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    make_folders(path, owner=owner)
 
 
 def remove(path: Path) -> None:

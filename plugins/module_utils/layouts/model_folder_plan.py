@@ -176,7 +176,7 @@ class Plan:
         elif self.lay:
             self.target.remove()
         if self.own:
-            os.chown(self.target.path, *self.request.owner)
+            os.chown(self.target.path, *self.request.owner, follow_symlinks=False)
 
 
 def upstream_of(request: Request, store: Store) -> Upstream | None:
