@@ -15,6 +15,7 @@ from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_errors import EndpointError
 from ansible_collections.onprem.llm.plugins.module_utils.endpoint_http import Reply
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 
 PATHS = {"openai": "/v1/chat/completions", "ollama": "/api/chat"}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -65,8 +66,8 @@ def _said(reply: Reply, body: bytes) -> str:
 
 def _json_or_none(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         return None
 
 
@@ -117,8 +118,8 @@ def pieces(reply: Reply, api: str, stream: bool) -> Iterator[Piece]:
 def _object(reply: Reply, data: bytes, expected: str) -> dict[str, Any]:
     """Return the JSON object in ``data`` unless it tells an error."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = read_json(data)
+    except ValueError:
         if reply.torn and data.startswith(b"{"):
             raise reply.cut(f"after {reply.size} bytes, in the middle of a line") from None
         kind = reply.header("Content-Type") or "no content type"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_model_name
 from ansible_collections.onprem.llm.plugins.module_utils.refs import ModelName
 
@@ -43,8 +45,8 @@ def _asked(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=ANSWER_S) as reply:
-            answer = json.loads(reply.read(LARGEST_ANSWER))
-    except (OSError, ValueError):
+            answer = read_json(reply.read(LARGEST_ANSWER))
+    except (OSError, HTTPException, ValueError):
         return {}
     return answer if isinstance(answer, dict) else {}
 

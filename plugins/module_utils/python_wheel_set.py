@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import remote_size
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import write_text
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_digest
@@ -128,11 +129,11 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
 def _known(text: bytes, path: Path) -> list[WantedFile]:
     """Return what is remembered in ``path``; ``ModelError`` where that is damaged."""
     try:
-        entries = json.loads(text)
+        entries = read_json(text)
         if not isinstance(entries, list):
             raise TypeError
         return [_entry(entry) for entry in entries]
-    except (ModelError, TypeError, KeyError, ValueError, RecursionError):
+    except (ModelError, TypeError, KeyError, ValueError):
         raise ModelError(
             f"{path} should say which files a lock asks for, but it cannot be read as such: remove it, so that the index is asked again."
         ) from None

@@ -9,13 +9,13 @@ the header as JSON, then the tensors without a gap, to the last byte (https://gi
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 
 MAX_HEADER = 100_000_000
 LENGTH_BYTES = 8
@@ -42,8 +42,8 @@ def read_tensor_names(path: str) -> frozenset[str]:
 
 def _parsed(path: str, header: bytes) -> dict[str, Any]:
     try:
-        tensors = json.loads(header)
-    except (ValueError, RecursionError):
+        tensors = read_json(header)
+    except ValueError:
         raise _unusable(path, "its header is no JSON") from None
     if not isinstance(tensors, dict):
         raise _unusable(path, "its header is no JSON object")

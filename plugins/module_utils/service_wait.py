@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -71,7 +72,7 @@ def answers(url: str) -> bool:
     try:
         with opener.open(url, timeout=ANSWER_S) as reply:
             return bool(200 <= reply.status < 300)
-    except (OSError, ValueError):
+    except (OSError, HTTPException, ValueError):
         return False
 
 

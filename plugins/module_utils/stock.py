@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache import COMMIT, HubCache
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import LARGEST_MANIFEST, OllamaTree, digests_of, read_some
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
@@ -113,7 +113,7 @@ class Stock:
         for path in sorted(tree.manifests.glob("*/*/*/*")):
             model = Model("ollama", folder, "/".join(path.relative_to(tree.manifests).parts).lower())
             try:
-                digests = digests_of(json.loads(read_some(path, LARGEST_MANIFEST)))
+                digests = digests_of(read_json(read_some(path, LARGEST_MANIFEST)))
             except (OSError, ValueError):
                 continue
             for digest in sorted(digests):

@@ -91,6 +91,12 @@ def test_everything_is_told(call_module: Call, params: dict[str, Any], check: bo
     assert set(found["partial"][0]) == set(documented["partial"]["contains"])
 
 
+def test_a_manifest_that_is_nested_too_deep_is_no_model(call_module: Call, params: dict[str, Any]) -> None:
+    path = next(Path(params["ollama_models_dir"]).glob("manifests/*/*/*/latest"))
+    path.write_text("[" * 100_000)
+    assert {model["layout"] for model in call_module(model_info, params)["models"]} == {"hub", "vllm"}
+
+
 def test_without_folders_the_notes_of_the_store_are_told(call_module: Call, params: dict[str, Any]) -> None:
     found = call_module(model_info, {"store": params["store"]})
     assert [(model["layout"], model["folder"], model["name"]) for model in found["models"]] == [

@@ -399,7 +399,18 @@ def test_blobs_of_models_that_ollama_pulled_stay(host: Host) -> None:
     assert manifest.exists() and host.tree.blob_path(host.digest).exists()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"layers": 1}', '{"config": {"digest": "x"}, "layers": []}', ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"layers": 1}',
+        '{"config": {"digest": "x"}, "layers": []}',
+        '{"config": {"digest": 7}, "layers": []}',
+        "",
+        pytest.param("[" * 100_000, id="too deep"),
+    ],
+)
 def test_a_manifest_that_cannot_be_read_keeps_every_blob(host: Host, text: str) -> None:
     host.run(host.request())
     manifest = foreign_model(host.tree, host.digest, text)

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_model_name
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_server import as_server_url, is_loaded, unload
+from tests.unit.helpers.raw_server import raw_server
 
 LOADED = {"models": [{"name": "small:latest", "model": "small:latest", "size": 1}, {"name": "!"}, "odd"]}
 UNLOADED = {"model": "small:latest", "created_at": "2026-11-25T20:00:00Z", "response": "", "done": True, "done_reason": "unload"}
@@ -75,6 +76,23 @@ def test_a_model_leaves_memory(url: str, answer: Any, expected: bool) -> None:
 def test_no_server_is_no_error() -> None:
     assert not is_loaded("http://127.0.0.1:9", as_model_name("small"))
     assert not unload("http://127.0.0.1:9", as_model_name("small"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"no HTTP\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100\r\n{",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"[" * 100_000,
+    ],
+    ids=["no HTTP", "cut short", "no chunks", "a chunk cut short", "too deep"],
+)
+def test_what_is_no_server_of_ollama_is_no_error(answer: bytes) -> None:
+    with raw_server(answer) as url:
+        assert not is_loaded(url, as_model_name("small"))
+        assert not unload(url, as_model_name("small"))
 
 
 def test_addresses() -> None:

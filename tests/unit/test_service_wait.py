@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils import service_wait
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from tests.unit.helpers.raw_server import raw_server
 
 # From the journal of vLLM 0.32.0 in a container whose /dev/shm is too small; long lines are cut, repeated ones left out.
 VLLM_LINES = [
@@ -108,3 +109,8 @@ def test_a_service_that_has_ended_is_not_waited_for(address: str, unit: dict[str
     unit.update(ActiveState="failed", Result="exit-code")
     with pytest.raises(ModelError, match="has ended"):
         service_wait.wait("vllm@m.service", f"{address}/no", 600)
+
+
+def test_what_speaks_no_http_has_not_answered() -> None:
+    with raw_server(b"no HTTP\r\n\r\n") as url:
+        assert not service_wait.answers(url)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
@@ -204,7 +205,7 @@ class OllamaTree:
             if path == self.manifest_path(name):
                 continue
             try:
-                used.update(digests_of(json.loads(read_some(path, LARGEST_MANIFEST))))
+                used.update(digests_of(read_json(read_some(path, LARGEST_MANIFEST))))
             except (OSError, ValueError):
                 unreadable.append(str(path))
         return frozenset(used), unreadable
@@ -231,7 +232,7 @@ def describe_manifest(manifest: bytes, text_of: TextOf) -> dict[str, Any]:
     """Return a manifest and the text of its layers as plain data; ``text_of(digest)`` reads a layer."""
     seen: dict[str, Any] = {"manifest": f"sha256:{hashlib.sha256(manifest).hexdigest()}"}
     try:
-        content = json.loads(manifest)
+        content = read_json(manifest)
         listed = [content["config"], *content["layers"]]
         for layer in listed:
             kind = "config" if layer is listed[0] else str(layer["mediaType"]).rpartition(".")[2]
@@ -245,7 +246,7 @@ def describe_manifest(manifest: bytes, text_of: TextOf) -> dict[str, Any]:
 
 def _readable(text: bytes) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError:
         return text.decode("utf-8", "replace")
 
@@ -253,7 +254,7 @@ def _readable(text: bytes) -> Any:
 def digests_of(manifest: Any) -> set[Digest]:
     """Return every blob that a manifest names; ValueError if it is none."""
     try:
-        found = [DIGEST.fullmatch(str(layer["digest"])) for layer in [manifest["config"], *manifest["layers"]] if layer["digest"]]
+        found = [DIGEST.fullmatch(layer["digest"]) for layer in [manifest["config"], *manifest["layers"]] if layer["digest"]]
     except (KeyError, TypeError) as exc:
         raise ValueError("not a manifest") from exc
     if not all(found):
@@ -264,7 +265,7 @@ def digests_of(manifest: Any) -> set[Digest]:
 def digests_of_manifest(data: bytes | None) -> frozenset[Digest]:
     """Return every blob that the bytes of a manifest name; none if they are no manifest."""
     try:
-        return frozenset(digests_of(json.loads(data))) if data else frozenset()
+        return frozenset(digests_of(read_json(data))) if data else frozenset()
     except ValueError:
         return frozenset()
 
@@ -272,8 +273,8 @@ def digests_of_manifest(data: bytes | None) -> frozenset[Digest]:
 def weights_of_manifest(data: bytes | None) -> Digest | None:
     """Return the GGUF that the bytes of a manifest name; None if they name none."""
     try:
-        layers = json.loads(data)["layers"] if data else []
-        found = [DIGEST.fullmatch(str(layer["digest"])) for layer in layers if layer["mediaType"] == MODEL_LAYER]
+        layers = read_json(data)["layers"] if data else []
+        found = [DIGEST.fullmatch(layer["digest"]) for layer in layers if layer["mediaType"] == MODEL_LAYER]
     except (ValueError, KeyError, TypeError):
         return None
     return Digest(found[0].group(1).lower()) if found and found[0] else None

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.gguf import Gguf, read_gguf
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import Settings
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store import (
@@ -129,7 +129,7 @@ def reader(store: Store) -> Read:
 def _listed(manifest: RemoteManifest) -> tuple[Layer, tuple[Layer, ...]]:
     """Return the config and the layers that a manifest lists, in its order."""
     try:
-        said = json.loads(manifest.data)
+        said = read_json(manifest.data)
         parts = [said["config"], *said["layers"]]
         listed = [Layer(str(part["mediaType"]), as_digest(str(part["digest"])), int(part["size"])) for part in parts]
     except (ValueError, KeyError, TypeError, ModelError):
@@ -141,8 +141,8 @@ def _listed(manifest: RemoteManifest) -> tuple[Layer, tuple[Layer, ...]]:
 
 def _object(data: bytes, what: str, manifest: RemoteManifest) -> dict[str, Any]:
     try:
-        said = json.loads(data)
-    except (ValueError, RecursionError):
+        said = read_json(data)
+    except ValueError:
         said = None
     if not isinstance(said, dict):
         raise ModelError(f"The {what} of {manifest.ref} are no JSON object, so own settings cannot be laid over them: leave those out.")

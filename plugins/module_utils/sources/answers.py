@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import as_address, without_secrets
 
@@ -38,8 +38,8 @@ def as_json(data: bytes, who: str) -> Any:
     try:
         if data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
             raise ValueError
-        return json.loads(data, parse_int=_as_int)
-    except (ValueError, RecursionError):
+        return read_json(data, parse_int=_as_int)
+    except ValueError:
         raise unexpected(who, "what is no JSON, or far too much of it") from None
 
 

@@ -10,7 +10,6 @@ its ``SHA256SUMS``, if it has one.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import stat
 from collections.abc import Collection, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName, as_file_name, shown
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef
 from ansible_collections.onprem.llm.plugins.module_utils.safetensors import read_tensor_names
@@ -249,8 +249,8 @@ def _check_place(place: Path) -> None:
 def _json_object(place: Path) -> dict[str, Any]:
     _check_place(place)
     try:
-        found = json.loads(_some_bytes(place, LARGEST_JSON))
-    except (ValueError, RecursionError):
+        found = read_json(_some_bytes(place, LARGEST_JSON))
+    except ValueError:
         found = None
     if not isinstance(found, dict):
         raise ModelError(f"{place} is not a JSON object: fetch it again.")
