@@ -88,6 +88,9 @@ class Store:
             return False
         if stamp.size != size:
             return self._found_damaged(path, stamp, f"{stamp.size} bytes instead of {size}")
+        if not size and not path.stat().st_mode & stat.S_IROTH:
+            # Earlier versions left empty files so, which a mirror cannot serve.
+            return self._found_damaged(path, stamp, "a mode by which not everybody may read it")
         memory = self.stamps.recall(str(path), stamp)
         if memory and not (verify or self._is_old(memory)):
             return memory.digest == digest

@@ -10,9 +10,9 @@ import pytest
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, Origin, RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.fetch import Job, Transfer
 from tests.standin_upstream import Upstream
-from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, SMALL, Site, digest_of, git_of
+from tests.unit.helpers.site import BIG, CHUNK, MIB, QUICK, SIZE, SMALL, Site, digest_of, git_of
 
 ON_CDN = "server=cdn"
 
@@ -88,6 +88,18 @@ def test_headers_of_a_small_answer(site: Site, headers: dict[str, str], sentence
             site.run([job])
     else:
         assert site.run([job]) == 5
+
+
+def test_an_empty_file_is_for_all_to_read(site: Site) -> None:
+    site.fetch("empty.txt")
+    assert {oct(path.stat().st_mode)[-3:] for path in (site.store.root / "blobs").rglob("*") if path.is_file()} == {"444"}
+
+
+def test_no_bytes_in_the_list_and_the_digest_of_some(site: Site) -> None:
+    job = Job(RemoteBlob("x\n", 0, sha256=digest_of(b"hello")), lambda: Origin(f"{site.up.hub_url}/x"))
+    expected = rf"x\\n has 0 bytes and the sha256 {digest_of(b'hello')} in the list of its model, but that of no bytes is {digest_of(b'')}"
+    with pytest.raises(ModelError, match=expected):
+        Transfer([site.job(), job], site.store, QUICK, print)
 
 
 def test_another_size_than_the_list_says(site: Site) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
+from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, shown
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import Client
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Download, Job
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Download, Hashing, Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.hasher import Hasher
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.landing import Keeper
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.pacing import Limiter, Tuner
@@ -161,4 +161,11 @@ def _check(blob: RemoteBlob) -> None:
     if not blob.sha256 and not blob.git_sha1:
         raise ModelError(
             f"{blob.name} has no digest in the list of its model, but one was expected: it cannot be verified, so it is not fetched."
+        )
+    wrong = Hashing(blob).wrong(blob) if blob.size == 0 else None
+    if wrong:
+        kind, found, expected = wrong
+        raise ModelError(
+            f"{shown(blob.name)[1:-1]} has 0 bytes and the {kind} {expected} in the list of its model, but that of no bytes is {found}: "
+            f"the list is wrong, so nothing was fetched; check the endpoint, or name another revision."
         )

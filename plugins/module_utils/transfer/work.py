@@ -93,6 +93,9 @@ class Queue:
         stored = partial is not None and self._is_stored(download)
         if partial and not stored:
             partial.open(journaled=not download.single)
+            if download.blob.size == 0:
+                # Nothing of it will arrive, which is when others are sealed.
+                partial.seal()
         with self.changed:
             if partial is None:
                 download.state = BUSY
