@@ -59,9 +59,11 @@ class Garbage:
             with explained(f"remove {path}"):
                 path.unlink(missing_ok=True)
         for path in self.partials:
-            with explained(f"remove {path}"), idle(path) as is_idle:
+            # The journal of a file that became a blob goes while its name is held, for else the next run would read it.
+            data = path.with_suffix(".data")
+            with explained(f"remove {path}"), idle(data, anew=path != data) as is_idle:
                 if is_idle:
-                    path.unlink()
+                    data.unlink()
                     path.with_suffix(".journal").unlink(missing_ok=True)
 
 
@@ -74,9 +76,9 @@ def plan_collect(store: Store, *, min_age: float = DAY, partial_age: float = 14 
         garbage.files += _garbage_pages(store.root / "chunks", lambda path: Digest(path.stem) not in kept and _age(path) >= min_age)
         garbage.files += _garbage_pages(store.root / "manifests", lambda path: not _has_any(path, store, kept) and _age(path) >= min_age)
         garbage.stamps = _garbage_pages(store.root / "stamps", lambda path: _is_of_nothing(path, store, garbage, partial_age))
-        for path in sorted(partial_folder(store).glob("*.data")):
+        for path in sorted(path for kind in ("*.data", "*.journal") for path in partial_folder(store).glob(kind)):
             with unless_gone():
-                if _is_idle(path, partial_age):
+                if _is_given_up(path, partial_age):
                     garbage.size += path.stat().st_blocks * 512
                     garbage.partials.append(path)
     return garbage
@@ -145,9 +147,12 @@ def _is_of_nothing(path: Path, store: Store, garbage: Garbage, age: float) -> bo
     return not os.path.lexists(key) and (key.startswith(f"{store.root}/") or _age(path) >= age)
 
 
-def _is_idle(path: Path, age: float) -> bool:
+def _is_given_up(path: Path, age: float) -> bool:
+    """Tell whether no run goes on with an unfinished file, or a journal was left of one that became a blob."""
     if time.time() - path.stat().st_mtime < age:
         return False
+    if path.suffix == ".journal":
+        return not path.with_suffix(".data").exists()
     with idle(path) as is_idle:
         return is_idle
 

@@ -18,6 +18,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, S
 from ansible_collections.onprem.llm.plugins.module_utils.store import DAY, Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_garbage import Garbage, plan_collect
 from tests.unit.helpers.hub_repo import git_sha1, sha256
+from tests.unit.helpers.stored import common_folder, common_user, run_python
 
 ONE, TWO, THREE = b"one" * 3000, b"two" * 3000, b"three" * 3000
 
@@ -128,6 +129,41 @@ def test_only_old_downloads_that_nobody_is_at_go(store: Store) -> None:
     assert sorted(folder.iterdir()) == sorted([busy, young])
     assert not journal.exists()
     assert collect(store, min_age=DAY).partials == [busy]
+
+
+def test_a_journal_that_was_left_of_a_file_that_became_a_blob_goes_when_it_is_old(store: Store) -> None:
+    folder = store.root / "partial"
+    old, young, begun = (write(folder / f"{name}.journal", "pieces") for name in "abc")
+    for path in (old, begun):
+        age(path, 20)
+    garbage = plan_collect(store, min_age=DAY)
+    assert garbage.partials == [old, begun] and garbage.size > 0
+    write(folder / "c.data", "more")
+    garbage.apply()
+    assert sorted(path.name for path in folder.iterdir()) == ["b.journal", "c.data", "c.journal"]
+    assert collect(store, min_age=DAY).partials == []
+    assert young.exists()
+
+
+COLLECT = """
+import os, sys
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_garbage import plan_collect
+store = Store(sys.argv[1])
+(store.root / "partial").mkdir()
+path = store.root / "partial" / "a.data"
+path.write_text("sealed")
+path.chmod(0o444)
+garbage = plan_collect(store, partial_age=0)
+assert garbage.partials == [path] and path.stat().st_mode & 0o777 == 0o444
+garbage.apply()
+assert not path.exists()
+"""
+
+
+def test_a_sealed_download_of_another_user_than_root_goes(tmp_path: Path) -> None:
+    run = run_python(COLLECT, str(common_folder(tmp_path / "own")), before=common_user())
+    assert run.communicate(timeout=60)[1] == "" and run.returncode == 0
 
 
 def test_a_store_that_is_not_there_has_no_garbage(tmp_path: Path) -> None:

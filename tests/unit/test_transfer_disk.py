@@ -14,7 +14,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import A
 from ansible_collections.onprem.llm.plugins.module_utils.transfer import journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived, bytes_held, idle, try_lock
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing
 from tests.unit.helpers.site import BIG, CHUNK, MIB, SIZE, Site, digest_of
+from tests.unit.helpers.stored import common_folder, common_user, run_python
 
 
 def journal_of(site: Site) -> Path:
@@ -88,6 +90,7 @@ def test_a_piece_that_a_power_cut_took_is_fetched_again(site: Site, damage: str)
 def test_a_file_of_another_length_than_the_journal_thinks(site: Site, length: int, there: int) -> None:
     break_off(site)
     os.truncate(data_of(site), length)
+    assert bytes_arrived(site.store, site.blob(BIG)) == there * CHUNK
     assert site.fetch() == SIZE - there * CHUNK and site.has_big
 
 
@@ -154,6 +157,46 @@ def test_one_run_at_a_time_holds_a_file_and_removes_only_its_own(site: Site, tmp
     assert site.partials == []
     with idle(data_of(site)) as is_idle:
         assert not is_idle
+
+
+SEAL = """
+import sys
+from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
+from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import idle, try_lock
+store, blob = Store(sys.argv[1]), RemoteBlob("x", 5, git_sha1="0" * 40)
+first = try_lock(store, blob)
+first.open(journaled=False)
+first.write(memoryview(b"right"), 0)
+first.seal()
+assert try_lock(store, blob) is None, "another run has it in hand"
+with idle(first.path) as is_idle:
+    assert not is_idle
+first.close()
+with idle(first.path) as is_idle:
+    assert is_idle
+second = try_lock(store, blob)
+second.open(journaled=False)
+second.write(memoryview(b"again"), 0)
+third = store.root / "third"
+first.path.replace(third)
+second.seal()
+second.close()
+assert third.read_bytes() == b"again" and third.stat().st_mode & 0o777 == 0o444
+"""
+
+
+def test_a_sealed_file_that_did_not_become_a_blob(tmp_path: Path) -> None:
+    run = run_python(SEAL, str(common_folder(tmp_path / "store")), before=common_user())
+    assert run.communicate(timeout=60)[1] == "" and run.returncode == 0
+
+
+def test_a_journal_that_was_left_of_a_file_that_became_a_blob(site: Site) -> None:
+    break_off(site)
+    data_of(site).unlink()
+    assert len(read_journal(journal_of(site)).pieces) == 4
+    assert bytes_arrived(site.store, site.blob(BIG)) == bytes_missing(site.store, site.blob(BIG)) - SIZE == 0
+    assert site.fetch() == SIZE and site.partials == []
 
 
 def test_pieces_of_a_journal(tmp_path: Path) -> None:

@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -169,14 +171,34 @@ def try_lock(store: Store, blob: RemoteBlob) -> Partial | None:
     with explained(f"write {folder}"):
         make_folders(folder)
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if not _locks(descriptor):
-                os.close(descriptor)
-                return None
-            # The run that held it has moved or removed it when it ended; then this one is the file of nobody.
-            if _is_at(path, descriptor):
-                return Partial(store, blob, descriptor)
-            os.close(descriptor)
+            descriptor, writable = _opened(path, os.O_CREAT)
+            partial = None
+            try:
+                if not _locks(descriptor):
+                    return None
+                # The run that held it has moved or removed it when it ended; then this one is the file of nobody.
+                if _is_at(path, descriptor):
+                    if writable:
+                        partial = Partial(store, blob, descriptor)
+                        return partial
+                    if os.fstat(descriptor).st_mode & stat.S_IWUSR:
+                        # It is something else than a seal that forbids to write it.
+                        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                    os.fchmod(descriptor, 0o600)
+            finally:
+                if partial is None:
+                    os.close(descriptor)
+
+
+def _opened(path: Path, flags: int = 0) -> tuple[int, bool]:
+    """Open an unfinished file, and tell whether for writing: not one that a run of this user has sealed, unless the user is root."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600), True
+    except PermissionError:
+        # A run that has it in hand may bring it into the store just now.
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC), False
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600), True
 
 
 def _locks(descriptor: int) -> bool:
@@ -194,11 +216,11 @@ def _is_at(path: Path, descriptor: int) -> bool:
 
 
 @contextmanager
-def idle(path: Path) -> Iterator[bool]:
-    """Hold an unfinished file unless a run is at it or it is gone, and tell which."""
+def idle(path: Path, *, anew: bool = False) -> Iterator[bool]:
+    """Hold an unfinished file unless a run is at it or it is gone, and tell which; ``anew``: make it, unless it is there."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+        descriptor, _writable = _opened(path, os.O_CREAT | os.O_EXCL if anew else 0)
+    except (FileNotFoundError, FileExistsError):
         yield False
         return
     try:
@@ -216,6 +238,12 @@ def bytes_held(store: Store, blob: RemoteBlob) -> int:
 
 
 def bytes_arrived(store: Store, blob: RemoteBlob) -> int:
-    """Return how many bytes of a blob need not be fetched, by what the journal says."""
-    past = read_journal(partial_folder(store) / f"{blob_id(blob)}.journal")
-    return sum(piece.size for piece in past.pieces.values()) if past.content == f"{blob_id(blob)} {blob.size}" else 0
+    """Return how many bytes of a blob need not be fetched, by what the journal says of a file that is there."""
+    base = partial_folder(store) / blob_id(blob)
+    with suppress(OSError):
+        length = base.with_suffix(".data").stat().st_size
+        past = read_journal(base.with_suffix(".journal"))
+        if past.content == f"{blob_id(blob)} {blob.size}" and length <= blob.size:
+            lost = _misplaced(past.pieces, length)
+            return sum(piece.size for piece in past.pieces.values()) - sum(piece.size for piece in lost)
+    return 0

@@ -43,6 +43,20 @@ def run_python(code: str, *arguments: str, before: Sequence[str] = ()) -> subpro
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def common_user() -> list[str]:
+    """Return what to put before a command line so that modes of files bind it as anybody; Python may lie where only root can read."""
+    able = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *able] if os.geteuid() == 0 else []
+
+
+def common_folder(folder: Path) -> Path:
+    """Make a folder that is that user's."""
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, 65534)
+    return folder
+
+
 def own_mounts() -> list[str]:
     """Return what to put before a command line so that it may mount file systems that nobody else sees."""
     return ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
