@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,9 @@ from ansible_collections.onprem.llm.plugins.modules import hub_model, ollama_mod
 from tests.standin_upstream import Upstream, add_ollama_model
 from tests.unit.helpers.fault_page import Row, happens
 from tests.unit.helpers.gguf_writer import Tensor, gguf_bytes
-from tests.unit.helpers.site import CHUNK, REPO, SIZE, digest_of
+from tests.unit.helpers.site import CHUNK, REPO, SIZE, digest_of, git_of
 from tests.unit.helpers.small_disk import small_disk
+from tests.unit.helpers.stored import common_folder, common_user
 from tests.unit.helpers.whole_pull import TOTAL, WholePull, goes_on, kill, until
 
 Call = Callable[..., dict[str, Any]]
@@ -122,6 +124,41 @@ def test_damage_and_no_upstream(pull: WholePull, row: Row) -> None:
     pull.up.start()
     assert pull.run(verify_days=0)["bytes_fetched"] == CHUNK
     assert pull.sent - TOTAL - CHUNK == row.again
+
+
+@happens("a run of another user than root breaks off after a small file has arrived")
+def test_another_user_than_root(pull: WholePull, row: Row) -> None:
+    pull.folder = common_folder(pull.folder / "theirs")
+    # It arrives wrong, and then not at all.
+    for spec in ("flip:at=2,times=1", "status:code=404,skip=1"):
+        pull.up.faults.add(f"{spec},path=*/config.json")
+    assert "not there" in json.loads(pull.process(*common_user(), workers=1).communicate(timeout=60)[0])["msg"]
+    pull.up.faults.clear()
+    pull.check(laid_out=False)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in pull.unfinished.parent.glob("git-*.data")] == [0o444]
+    result = json.loads(pull.process(*common_user()).communicate(timeout=60)[0])
+    assert row.is_told_by({"warnings": [], **result}), result
+    pull.check(laid_out=True)
+    assert pull.sent - TOTAL <= row.again
+    assert pull.folder.stat().st_uid == pull.stored.stat().st_uid
+
+
+@pytest.mark.parametrize("upstream", [True, False])
+def test_an_empty_file_that_only_root_may_read(pull: WholePull, upstream: bool) -> None:
+    """As earlier versions left it: a run that may write makes it one for all, without upstream too."""
+    commit = pull.run()["commit"]
+    for path in (pull.store.blob_path(digest_of(b"")), pull.cache / "blobs" / git_of(b"")):
+        path.chmod(0o600)
+    if not upstream:
+        pull.up.stop()
+    for check in (True, False):
+        result = pull.call_module(hub_model, {**pull.params, "source": f"hf:{REPO}@{commit}"}, check=check)
+        assert result["changed"] and result["bytes_fetched"] == 0, result
+        assert [warning for warning in result["warnings"] if "a mode by which not everybody may read it" in warning]
+    if not upstream:
+        pull.up.start()
+    pull.check(laid_out=True)
+    assert not pull.run()["changed"] and pull.sent == TOTAL
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut short"])

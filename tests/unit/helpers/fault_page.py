@@ -22,6 +22,7 @@ AGAIN = {
     "the pieces that are wrong": CHUNK,
     "what arrived in the last two seconds": 2 * SIZE // 3,
     "what had arrived of the file": SIZE,
+    "the small file": 23,
     "the whole file": SIZE,
     "the whole file, and what was on the wire": SIZE,
     "the whole file, twice": 2 * SIZE,

@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import read_journal
-from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import bytes_arrived
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import Piece, read_journal
+from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import Partial, bytes_arrived
 from ansible_collections.onprem.llm.plugins.modules import hub_model
 from tests.standin_upstream import Upstream
 from tests.unit.helpers.fault_page import WORKERS, Row
@@ -41,6 +45,8 @@ class WholePull:
     up: Upstream
     folder: Path
     cache_dir: str = "hub"
+    # Bytes of pieces that the last run in this process wrote and noted.
+    noted: int = 0
 
     @property
     def store(self) -> Store:
@@ -62,8 +68,10 @@ class WholePull:
 
     def run(self, *, check: bool = False, **changes: Any) -> dict[str, Any]:
         """Pull; nothing wrong may be there afterwards, and all of it where the module says so."""
-        result = self.call_module(hub_model, {**self.params, **changes}, check=check)
+        with noting() as noted:
+            result = self.call_module(hub_model, {**self.params, **changes}, check=check)
         if not check:
+            self.noted = sum(noted.values())
             self.check(laid_out="msg" not in result)
         return result
 
@@ -114,7 +122,7 @@ class WholePull:
         return bytes_arrived(self.store, self.big)
 
     def check(self, *, laid_out: bool) -> None:
-        """Check every file of the store and of the cache by its name, and that the branch names the model when all of it is there."""
+        """Check every file of the store and of the cache by name and mode, and that the branch names the model when all of it is there."""
         check_named(self.folder / "store" / "blobs" / "sha256", self.folder / "store" / "blobs" / "git", self.cache / "blobs")
         snapshots = {path: path.read_bytes() for path in self.cache.glob("snapshots/*/*")}
         there = self.up.snapshot(REPO).entries
@@ -130,19 +138,38 @@ class WholePull:
 
 
 def check_named(*folders: Path) -> None:
-    """Check that files hash to their names, by sha256 or as git does it."""
+    """Check that files hash to their names, by sha256 or as git does it, and that all may read them and nobody write."""
     files = {(path.stat().st_ino, path.name): path for folder in folders for path in folder.rglob("*") if path.is_file()}
     for path in files.values():
         name_of = digest_of if len(path.name) == 64 else git_of
         assert path.name == name_of(path.read_bytes()), f"{path} is wrong"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o444, f"{path} is for some to read or write"
+
+
+@contextmanager
+def noting() -> Iterator[dict[tuple[Path, int], int]]:
+    """Give the size of each piece that is noted meanwhile, by its file and offset: it has arrived, whatever becomes of the journal."""
+    noted: dict[tuple[Path, int], int] = {}
+    note = Partial.note
+
+    def noting_note(partial: Partial, piece: Piece) -> None:
+        note(partial, piece)
+        # A small file that has not become a blob yet comes anew.
+        if piece.offset in partial.pieces:
+            noted[partial.path, piece.offset] = piece.size
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Partial, "note", noting_note)
+        yield noted
 
 
 def goes_on(pull: WholePull, row: Row, **changes: Any) -> dict[str, Any]:
     """Pull again: check mode says how much, the row what is told, and the server how many bytes came in all."""
+    arrived = pull.arrived
     checked = pull.run(check=True, **changes)
     result = pull.run(**changes)
     assert row.is_told_by(result), result
-    assert result["bytes_fetched"] == checked["bytes_fetched"]
+    assert result["bytes_fetched"] == checked["bytes_fetched"] <= TOTAL - arrived + row.again
     assert pull.sent - TOTAL <= row.allows(changes.get("workers", WORKERS))
     return result
 
