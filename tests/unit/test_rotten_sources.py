@@ -19,7 +19,7 @@ from ansible_collections.onprem.llm.plugins.modules import mirror_model, ollama_
 from tests.standin_upstream import Upstream
 from tests.unit.conftest import CallModule
 from tests.unit.helpers.gguf_writer import write_gguf
-from tests.unit.helpers.model_folder_writer import write_folder
+from tests.unit.helpers.model_folder_writer import write_folder, write_sums
 from tests.unit.helpers.rot import SEEN, grow_old, rot
 from tests.unit.helpers.site import REPO
 
@@ -137,3 +137,32 @@ def test_a_copy_is_taken_from_its_source_again(case: Case) -> None:
     mended = case.call(verify_days=30)
     assert mended["actions"] == checked["actions"] and f"copy {case.source} into the store" in mended["actions"]
     assert case.blob.read_bytes() == case.data and not case.call(verify_days=30)["changed"]
+
+
+@pytest.mark.parametrize("case", ["ollama", "vllm"], indirect=True)
+@pytest.mark.parametrize("is_linked", [True, False])
+def test_a_pinned_model_whose_medium_is_gone_says_what_is_damaged(case: Case, is_linked: bool) -> None:
+    folder = case.source.parent
+    case.params["sha256"] = hashlib.sha256(case.data).hexdigest() if case.module is ollama_model else write_sums(folder)
+    for path in folder.iterdir():
+        path.chmod(0o644 if is_linked else 0o666)
+    assert case.call()["changed"]
+    if is_linked:
+        rot(case.source)
+        grow_old(case.root, 31)
+        for check in (True, False):
+            assert f"{case.source} " in case.call(verify_days=30, check=check)["msg"]
+    else:
+        rot(case.blob)
+    folder.rename(folder.with_name("gone"))
+    for check, days in [(True, 0), (False, 0), (True, 30), (False, 30)]:
+        grow_old(case.root, 31)
+        refused = case.call(verify_days=days, check=check)
+        assert "does not exist on this host" in refused["msg"] and f"{case.blob} is damaged" in refused["msg"]
+    folder.with_name("gone").rename(folder)
+    new = case.source.with_name("new")
+    new.write_bytes(case.data)
+    new.replace(case.source)
+    assert case.call(verify_days=0)["changed"] and case.blob.read_bytes() == case.data
+    folder.rename(folder.with_name("gone"))
+    assert not case.call(verify_days=0)["changed"]

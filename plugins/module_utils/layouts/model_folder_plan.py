@@ -20,6 +20,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_up
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, SourceRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
+    SIDE_FILES,
     SUMS,
     Folder,
     FolderFile,
@@ -31,7 +32,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.local import fo
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
-from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, origin_changes, resolve, write_origin
 
@@ -230,7 +231,8 @@ def _plan_files(plan: Plan, ref: FileRef, check: bool) -> None:
     source = folder_of(ref, store.stamps)
     # The medium may be gone: the digest says that it is not needed any more.
     folder = _stored_folder(store, request.pinned) if request.pinned and not source.is_there else None
-    folder = folder or source.manifest(request.pinned)
+    with telling_damage(store):
+        folder = folder or source.manifest(request.pinned)
     files = [_known(plan, source, file, check) for file in folder.files]
     for file in (*files, *(source.hashed(other) for other in folder.others)):
         if file.expected and file.digest and file.digest != file.expected:
@@ -256,14 +258,22 @@ def _known(plan: Plan, source: FolderSource, file: FolderFile, check: bool) -> F
 def _stored_folder(store: Store, pinned: Digest) -> Folder | None:
     """Return the folder whose list has that digest from the store alone, if all of it is there."""
     listing = store.blob_path(pinned)
-    if not listing.is_file() or not store.holds(pinned, listing.stat().st_size):
+    if not _is_held(store, pinned):
         return None
-    stored = {name: store.blob_path(digest) for name, digest in read_sums(listing).items()}
+    sums = read_sums(listing)
+    held = {name: store.blob_path(digest) for name, digest in sums.items() if _is_held(store, digest)}
+    if any(SIDE_FILES.fullmatch(name) for name in sums if name not in held):
+        return None
     try:
-        return read_folder(str(listing), {SUMS: listing, **{n: path for n, path in stored.items() if path.exists()}}, pinned, store.stamps)
+        return read_folder(str(listing), {SUMS: listing, **held}, pinned, store.stamps)
     except ModelError:
         # Not all of it is stored, so the folder itself is needed, and its absence is what there is to say.
         return None
+
+
+def _is_held(store: Store, digest: Digest) -> bool:
+    path = store.blob_path(digest)
+    return path.is_file() and store.holds(digest, path.stat().st_size)
 
 
 def _plan_layout(plan: Plan) -> None:

@@ -42,7 +42,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.local import so
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
-from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Upstream, origin_changes, resolve
 
@@ -119,7 +119,8 @@ def _plan_blob(plan: Plan, ref: FileRef, check: bool) -> None:
             # The medium may be gone: the digest says that it is not needed any more.
             plan.blob, plan.image = blob, image_of(blob.gguf, request.pinned, blob.size, request.settings)
             return
-    blob = source.manifest()
+    with telling_damage(store):
+        blob = source.manifest()
     if blob.digest is None:
         # A copy is hashed while it is written, so a pinned file need not be read twice.
         later = request.pinned and not check and not store.can_link(blob.path) and not store.holds(request.pinned, blob.size)
