@@ -194,12 +194,12 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id, host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.hub_pull import Outcome, carried_out, removed, shown
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache import etag_of
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_steps import Request
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, as_source
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_source
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.sources.hub import HubSource
@@ -229,7 +229,7 @@ def request_of(params: dict[str, Any], *, check: bool) -> Request:
         raise ModelError(f"The source must be a repository of the Hub, but it is '{ref}': write 'hf:org/name' or 'hf:org/name@revision'.")
     return Request(
         ref=ref,
-        cache_dir=as_folder(params["cache_dir"], "cache_dir"),
+        cache_dir=host_folder(params["cache_dir"], "cache_dir"),
         wanted=Wanted(ref.file, tuple(params["allow"]), tuple(params["ignore"])),
         owner=(account_id(params["owner"], "user", check=check), account_id(params["group"], "group", check=check)),
         alone=params["other_revisions"] == "remove",
@@ -266,7 +266,7 @@ def main() -> None:
     params, check = module.params, module.check_mode
     try:
         request = request_of(params, check=check)
-        store = Store(as_folder(params["store"], "store"), verify_days=params["verify_days"])
+        store = Store(host_folder(params["store"], "store"), verify_days=params["verify_days"])
         access = access_of(params)
 
         def source_of(ref: HubRef) -> HubSource:

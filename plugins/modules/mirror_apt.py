@@ -133,6 +133,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.apt_tree import Suite, plan_apt
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, shown
 from ansible_collections.onprem.llm.plugins.module_utils.package_folders import package_diff
@@ -171,7 +172,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     params = module.params
     try:
-        suite, store = suite_of(params), Store(as_folder(params["root"], "root"), verify_days=params["verify_days"])
+        suite, store = suite_of(params), Store(host_folder(params["root"], "root"), verify_days=params["verify_days"])
         folders = [as_folder(folder, "folders") for folder in params["folders"]]
         key, given = SigningKey(as_folder(params["key_home"], "key_home")), params["key"] or ""
         owner = as_owner(params["owner"])

@@ -160,6 +160,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import (
     FETCH_SPEC,
     bring,
@@ -169,7 +170,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import (
 )
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_files_plan import FilesPlan, as_artefact, plan_files
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
 
@@ -218,7 +218,7 @@ def main() -> None:
     try:
         access, owner = fetch_access(module.params), as_owner(module.params["owner"])
         artefacts = [as_artefact(wish) for wish in module.params["files"]]
-        store = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
+        store = Store(host_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
         size_of = partial(remote_size, access=access)
         plan = plan_files(store, artefacts, size_of, purge=purge, owner=owner)
         actions, diff, fetched, warnings = plan.actions, plan.diff(), plan.bytes_fetched, plan.warnings

@@ -67,10 +67,11 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_contents import read_contents
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import write_text
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_page import Place, page
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder, shown
+from ansible_collections.onprem.llm.plugins.module_utils.names import shown
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.addresses import without_secrets
 
@@ -93,7 +94,7 @@ def main() -> None:
                 f"url must be like https://mirror.example:8443, but it is {shown(without_secrets(url))}: "
                 f"leave out what comes behind host and port."
             )
-        store = Store(as_folder(module.params["root"], "root"))
+        store = Store(host_folder(module.params["root"], "root"))
         path = store.root / "www" / "index.html"
         text = page(read_contents(store.root), Place(url, module.params["private_ca"]), module.params["title"])
         before = path.read_bytes() if path.is_file() else b""

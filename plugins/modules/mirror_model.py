@@ -205,8 +205,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_publish import Outcome, Request, publish, request_of, withdraw
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import measured
@@ -260,7 +260,7 @@ def main() -> None:
     check = module.check_mode
     try:
         request = request_of(module.params)
-        store = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
+        store = Store(host_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
         if module.params["state"] == "absent":
             outcome = withdraw(request, store, check=check)
         else:

@@ -117,6 +117,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_file_name, as_folder
 from ansible_collections.onprem.llm.plugins.module_utils.package_folders import package_diff
@@ -164,7 +165,7 @@ def main() -> None:
     """Decide, then act."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        store = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
+        store = Store(host_folder(module.params["root"], "root"), verify_days=module.params["verify_days"])
         owner = as_owner(module.params["owner"])
         plans = plan_all(store, module.params, owner)
         actions = [action for plan in plans.values() for action in plan.actions]

@@ -198,6 +198,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_fetch import FETCH_SPEC, bring, fetch_access
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_folder import as_owner
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
@@ -273,7 +274,7 @@ def main() -> None:
     sources, purge = module.params["sources"], module.params["purge"]
     try:
         access, owner = fetch_access(module.params), as_owner(module.params["owner"])
-        store, folders = Store(as_folder(module.params["root"], "root"), verify_days=module.params["verify_days"]), folders_of(sources)
+        store, folders = Store(host_folder(module.params["root"], "root"), verify_days=module.params["verify_days"]), folders_of(sources)
         choices = [choose(wanted, store, access) for wanted in sets_of(sources)]
         files = [file for choice in choices for file in choice.files]
         plan = plan_index(store, folders, files, purge=purge, owner=owner)

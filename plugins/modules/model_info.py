@@ -185,7 +185,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.stock import Stock
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 
@@ -203,10 +203,10 @@ def main() -> None:
     """Look and tell."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        stock = Stock(Store(as_folder(module.params["store"], "store")))
+        stock = Stock(Store(host_folder(module.params["store"], "store")))
         for layout, option in FOLDERS.items():
             if module.params[option]:
-                stock.add(layout, as_folder(module.params[option], option))
+                stock.add(layout, host_folder(module.params[option], option))
         if module.params["verify"]:
             stock.verify()
             if not module.check_mode:

@@ -83,7 +83,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_folder
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.store import DAY, Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_garbage import Garbage, plan_collect
 
@@ -107,7 +107,7 @@ def main() -> None:
     """Decide, then act."""
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
-        store = Store(as_folder(module.params["store"], "store"))
+        store = Store(host_folder(module.params["store"], "store"))
         ages = {"min_age": checked_days(module.params, "blob_days"), "partial_age": checked_days(module.params, "partial_days")}
         garbage: Garbage = plan_collect(store, **ages)
         if garbage.actions and not module.check_mode:

@@ -168,6 +168,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_plan import Plan, Request, plan_folder
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import refuse_unfit
 from ansible_collections.onprem.llm.plugins.module_utils.model_module import (
@@ -181,7 +182,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.model_module import (
     only_shown,
     owner_of_params,
 )
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_instance, as_source
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_instance, as_source
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 
 
@@ -193,7 +194,7 @@ def request_of(params: dict[str, Any], *, check: bool) -> Request:
         refuse_unfit(source, pinned)
     return Request(
         name=as_instance(params["name"]),
-        models_dir=as_folder(params["models_dir"], "models_dir"),
+        models_dir=host_folder(params["models_dir"], "models_dir"),
         source=source,
         asking=asking_of(params),
         pinned=pinned,
@@ -219,7 +220,7 @@ def main() -> None:
     check = module.check_mode
     try:
         request = request_of(module.params, check=check)
-        store = Store(as_folder(module.params["store"], "store"), verify_days=module.params["verify_days"])
+        store = Store(host_folder(module.params["store"], "store"), verify_days=module.params["verify_days"])
         plan = plan_folder(request, store, check=check)
         done = only_shown(plan) if check else carried_out(plan, lambda upstream: plan_folder(request, store, upstream=upstream), module.log)
     except ModelError as exc:

@@ -115,7 +115,7 @@ def test_a_bare_host_has_nothing(call_module: Call, tmp_path: Path, verify: bool
 def test_a_file_for_a_folder_is_refused(call_module: Call, params: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     found = call_module(model_info, {**params, "vllm_models_dir": str(tmp_path / "file")})
-    assert found["msg"] == f"Cannot read {tmp_path / 'file'}: Not a directory."
+    assert f"it is '{tmp_path / 'file'}', and what is there is no folder" in found["msg"]
 
 
 @pytest.mark.parametrize(("question", "gone", "left"), [("is_file", "tiny/config.json", [0]), ("is_dir", "tiny", [])])

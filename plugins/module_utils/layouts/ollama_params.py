@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.onprem.llm.plugins.module_utils.host_files import host_folder
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_settings import checked_settings
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_steps import Plan, Request
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_upstream import refuse_unfit_file
@@ -19,7 +20,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.model_module import (
     needs_of,
     owner_of_params,
 )
-from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_folder, as_model_name, as_source
+from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_model_name, as_source
 from ansible_collections.onprem.llm.plugins.module_utils.ollama_server import as_server_url
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
@@ -41,7 +42,7 @@ def request_of(params: Mapping[str, Any], *, check: bool) -> Request:
         refuse_unfit_file(source)
     return Request(
         name=as_model_name(params["name"]),
-        models_dir=as_folder(params["models_dir"], "models_dir"),
+        models_dir=host_folder(params["models_dir"], "models_dir"),
         source=source,
         pinned=as_digest(params["sha256"]) if params["sha256"] else None,
         settings=checked_settings(params["template"], params["system"], params["license"], params["parameters"]),
@@ -53,7 +54,7 @@ def request_of(params: Mapping[str, Any], *, check: bool) -> Request:
 
 def store_of(params: Mapping[str, Any]) -> Store:
     """Return the store that is asked for."""
-    return Store(as_folder(params["store"], "store"), verify_days=params["verify_days"])
+    return Store(host_folder(params["store"], "store"), verify_days=params["verify_days"])
 
 
 def result_of(done: Done[Plan], *, check: bool) -> dict[str, Any]:
