@@ -169,7 +169,7 @@ bytes_fetched:
   returned: success
   type: int
 bytes_copied:
-  description: Bytes that were copied on the host. Zero where hard links did.
+  description: Bytes that were copied on the host, in check mode how many would be. Zero where hard links did.
   returned: success
   type: int
 needs:
@@ -239,10 +239,11 @@ def result_of(request: Request, outcome: Outcome, *, check: bool) -> dict[str, A
         "name": request.place.shown,
         "actions": outcome.actions,
         "bytes_fetched": outcome.bytes_fetched,
-        "bytes_copied": goods.bytes_copied if goods else 0,
+        "bytes_copied": 0,
         "diff": outcome.plan.diff(),
     }
     if goods:
+        result["bytes_copied"] = goods.bytes_to_copy if check else goods.bytes_copied
         result["revision"] = goods.releases[0].commit if goods.releases else goods.revision
         result["commit"] = goods.commit
         result["moved_to"] = goods.moved_to

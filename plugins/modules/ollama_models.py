@@ -13,6 +13,8 @@ author: onprem.llm contributors (@onprem-llm)
 description:
   - Does for a list what M(onprem.llm.ollama_model) does for one model, in one go. All are planned before the first is touched, so that a
     model that cannot be had, or all of them together on too small a disk, changes nothing.
+  - Models that are to be there come first, and those that are to be gone last, so that a model that gets another name keeps its files.
+    A list that has a model twice is refused.
 attributes:
   check_mode:
     support: full
@@ -97,8 +99,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     check = module.check_mode
     try:
-        plans = plan_all(module.params, store_of(module.params), check=check)
-        result = shown_all(plans) if check else carried_out_all(plans, module.log)
+        entries = plan_all(module.params, store_of(module.params), check=check)
+        result = shown_all(entries) if check else carried_out_all(entries, module.log)
     except ModelError as exc:
         module.fail_json(msg=str(exc))
     for warning in result.pop("warnings"):

@@ -164,6 +164,14 @@ def test_a_gguf_file_of_the_host(call: Call, params: dict[str, Any], tmp_path: P
     assert call(here, state="absent")["changed"]
 
 
+@pytest.mark.parametrize(("mode", "copied"), [(0o644, 0), (0o666, 1)])
+def test_check_mode_tells_what_is_copied(call: Call, params: dict[str, Any], tmp_path: Path, mode: int, copied: int) -> None:
+    gguf = write_gguf(tmp_path / "mine.gguf")
+    gguf.chmod(mode)
+    told = {**params, "source": f"file:{gguf}", "name": "mine"}
+    assert [call(told, check=check)["bytes_copied"] for check in (True, False, True, False)] == [copied * gguf.stat().st_size] * 2 + [0] * 2
+
+
 def test_a_folder_of_the_host(call: Call, params: dict[str, Any], tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "folder")
     here = {**params, "source": f"file:{folder}", "repo": "own/model"}

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,10 +56,12 @@ def upstream_of(request: Request, store: Store) -> Upstream | None:
     return resolve(request.source, request.asking, store, request.ref, wanted_files, pinned)
 
 
-def plan_model(request: Request, store: Store, *, check: bool = False, upstream: Upstream | None = None) -> Plan:
+def plan_model(
+    request: Request, store: Store, *, check: bool = False, upstream: Upstream | None = None, kept: Collection[Digest] = ()
+) -> Plan:
     """Decide. ``check`` says that the plan will only be shown, so that all must be known now, even at a price.
 
-    ``upstream`` is what ``upstream_of`` returned, where it was asked already.
+    ``upstream`` is what ``upstream_of`` returned, where it was asked already; ``kept`` are blobs that stay, whoever uses them.
     """
     plan = Plan(request, store, OllamaTree(request.models_dir))
     plan.tree.refuse_links(request.name)
@@ -74,7 +76,7 @@ def plan_model(request: Request, store: Store, *, check: bool = False, upstream:
         _plan_layout(plan, present)
     else:
         plan.manifest = present is not None
-    _plan_removal(plan, present)
+    _plan_removal(plan, present, frozenset(kept))
     _plan_notes(plan, present)
     return plan
 
@@ -204,7 +206,7 @@ def _is_owned(path: Path, owner: tuple[int, int]) -> bool:
     return all(wanted in {-1, found} for wanted, found in zip(owner, owner_of(path)))
 
 
-def _plan_removal(plan: Plan, present: bytes | None) -> None:
+def _plan_removal(plan: Plan, present: bytes | None, others_keep: frozenset[Digest]) -> None:
     request, store, tree = plan.request, plan.store, plan.tree
     noted = store.ref(*request.ref)
     kept: Iterable[Digest] = plan.image.blobs if plan.image else ()
@@ -221,8 +223,8 @@ def _plan_removal(plan: Plan, present: bytes | None) -> None:
             f"No blob was removed from {tree.root}, for it is unknown which ones {', '.join(unreadable)} needs: repair or remove it."
         )
     else:
-        plan.drop = sorted(digest for digest in candidates - others if tree.blob_path(digest).exists())
-    plan.free = store.unused(noted - set(plan.used), request.ref)
+        plan.drop = sorted(digest for digest in candidates - others - others_keep if tree.blob_path(digest).exists())
+    plan.free = store.unused(noted - set(plan.used) - others_keep, request.ref)
     _show(plan, "removed blobs", [f"sha256:{digest}" for digest in plan.drop], [])
     _show(plan, "removed from the store", [f"sha256:{digest}" for digest in plan.free], [])
 
