@@ -261,7 +261,7 @@ def _stored_folder(store: Store, pinned: Digest) -> Folder | None:
     if not _is_held(store, pinned):
         return None
     sums = read_sums(listing)
-    held = {name: store.blob_path(digest) for name, digest in sums.items() if _is_held(store, digest)}
+    held: dict[str, Path] = {name: store.blob_path(digest) for name, digest in sums.items() if _is_held(store, digest)}
     if any(SIDE_FILES.fullmatch(name) for name in sums if name not in held):
         return None
     try:
