@@ -21,9 +21,12 @@ from ansible_collections.onprem.llm.plugins.module_utils.pull import Pull, plan_
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import steady
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space
 
 Report = Callable[[str], None]
+# How often to bring what other runs remove meanwhile.
+TURNS = 3
 
 
 class HubLike(RemoteSource, Protocol):
@@ -71,17 +74,21 @@ def carried_out(request: Request, store: Store, source_of: SourceOf, report: Rep
     outcome.bytes_fetched = 0
     if not (pull.missing or pull.learned or plan.changed or plan.learned):
         return outcome
-    if pull.missing or pull.learned:
-        outcome.bytes_fetched = pull.apply_for(request.note(pull.manifest.revision), report)
-    with store.locked():
-        # What another run did while this one waited counts.
-        again, outcome.plan = _planned(request, store, chosen)
-        if again.missing:
-            raise ModelError(
-                f"{again.missing[0].name} of {request.ref} was fetched and is gone again: something else removed it from {store.root}. "
-                f"Run again."
-            )
-        outcome.plan.apply()
+    again = pull
+    for turns_left in reversed(range(TURNS)):
+        if again.missing or again.learned:
+            outcome.bytes_fetched += again.apply_for(request.note(again.manifest.revision), report)
+        with store.locked():
+            # What another run did while this one waited counts; and what it has removed is brought once more, noted as used by now.
+            again, outcome.plan = _planned(request, store, chosen)
+            if not again.missing:
+                outcome.plan.apply()
+                break
+            if not turns_left:
+                raise ModelError(
+                    f"{again.missing[0].name} of {request.ref} was fetched and is gone again: something else removed it from "
+                    f"{store.root}. Run again."
+                )
     outcome.digests = again.digests
     if not pull.missing:
         outcome.actions, outcome.diff = outcome.plan.actions, outcome.plan.diff()
@@ -92,7 +99,7 @@ def carried_out(request: Request, store: Store, source_of: SourceOf, report: Rep
 
 def removed(request: Request, store: Store, *, check: bool) -> Outcome:
     """Remove the revision, or return what would be done."""
-    plan = plan_absent(request, store)
+    plan = steady(lambda: plan_absent(request, store))
     if plan.changed and not check:
         with store.locked():
             plan = plan_absent(request, store)
@@ -120,6 +127,10 @@ def _choose(request: Request, store: Store, source_of: SourceOf, update: bool) -
 
 
 def _planned(request: Request, store: Store, chosen: _Chosen) -> tuple[Pull, Plan]:
+    return steady(lambda: _looked_at(request, store, chosen))
+
+
+def _looked_at(request: Request, store: Store, chosen: _Chosen) -> tuple[Pull, Plan]:
     pull = plan_pull(chosen.source, store, wanted=lambda blob: request.wanted(blob.name))
     plan = plan_present(request, store, Supply(pull.manifest, pull.digests, frozenset(etag_of(blob) for blob in pull.missing)))
     check_space([*pull.needs, *plan.needs])

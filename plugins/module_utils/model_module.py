@@ -33,6 +33,8 @@ PLACE_SPEC: dict[str, Any] = {
     "group": {"type": "str"},
     **SOURCE_SPEC,
 }
+# How often to bring what other runs remove meanwhile.
+TURNS = 3
 REQUIRED_IF = [("state", "present", ["source"])]
 
 
@@ -108,18 +110,23 @@ def carried_out(plan: P, again: Callable[[Upstream | None], P], report: Callable
     """Do what the plan says: what is fetched first, without a lock, and the rest as ``again`` plans it under the lock of the store."""
     if not (plan.changed or plan.learned):
         return Done(plan, [], 0)
-    # What another model has brought meanwhile need not be fetched.
-    fetched, upstream = 0, plan.upstream.now(plan.store) if plan.upstream else None
-    said = list(upstream.pull.actions) if upstream else []
-    if upstream and upstream.pull.missing:
-        fetched = upstream.pull.apply_for(plan.use, report)
-        upstream = upstream.again(plan.store)
-    with plan.store.locked():
-        # What another run did while this one waited counts.
-        plan = again(upstream)
-        actions = said + plan.actions
-        plan.apply()
-    return Done(plan, actions, fetched)
+    store, upstream, fetched, noted = plan.store, plan.upstream, 0, False
+    said: list[str] = []
+    for turns_left in reversed(range(TURNS)):
+        # What another model has brought meanwhile need not be fetched.
+        upstream = upstream.now(store) if upstream else None
+        if upstream and upstream.pull.missing:
+            said, noted = list(dict.fromkeys([*said, *upstream.pull.actions])), True
+            fetched += upstream.pull.apply_for(plan.use, report)
+        with store.locked():
+            # What another run did while this one waited counts; and what it has removed is brought once more, noted as used by now.
+            upstream = upstream.now(store) if upstream else None
+            if not (turns_left and upstream and upstream.pull.missing):
+                plan = again(upstream.whole(noted=noted) if upstream else None)
+                said += plan.actions
+                plan.apply()
+                break
+    return Done(plan, said, fetched)
 
 
 def owner_of_params(params: Mapping[str, Any], *, check: bool) -> tuple[int, int]:

@@ -79,8 +79,10 @@ class Pull:
         except ModelError:
             found = {blob.name: self.store.git_digest(blob.git_sha1, blob.size) for blob in self.missing if not blob.sha256}
             self.digests.update({name: digest for name, digest in found.items() if digest})
-            self._note(use)
             raise
+        finally:
+            if any(not blob.sha256 for blob in self.missing):
+                self._note(use)
 
     def _note(self, use: tuple[str, str]) -> None:
         """Say which blobs the name uses, as far as they are known: a small file of the Hub is known by git's sha1 only."""

@@ -37,8 +37,10 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     NO_LINK,
     copy_hashed,
     make_folders,
+    remove_all,
     same_mount,
     settle,
+    unless_gone,
     write_file,
 )
 
@@ -81,8 +83,12 @@ class Store:
         Its size must agree; and where its stamp is not the one that was remembered, or was remembered too long ago, it is
         hashed again: a blob may be a hard link, which someone edited through its other name, and disks rot.
         """
-        if not path.is_file():
-            return False
+        with unless_gone():
+            if path.is_file():
+                return self._is_sound(path, digest, size, verify)
+        return False
+
+    def _is_sound(self, path: Path, digest: Digest, size: int, verify: bool) -> bool:
         stamp = Stamp.of(str(path))
         if self._damaged.get(str(path), (None, ""))[0] == stamp:
             return False
@@ -131,7 +137,13 @@ class Store:
     def git_digest(self, sha1: str, size: int) -> Digest | None:
         """Return the sha256 of the blob that git calls ``sha1``, if it is stored and is what both its names say."""
         path = self.git_path(sha1)
-        if not path.is_file() or path.stat().st_size != size:
+        with unless_gone():
+            if path.is_file():
+                return self._git_digest(path, sha1, size)
+        return None
+
+    def _git_digest(self, path: Path, sha1: str, size: int) -> Digest | None:
+        if path.stat().st_size != size:
             return None
         memory = self.stamps.recall(str(path), Stamp.of(str(path)))
         if memory:
@@ -231,11 +243,20 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Let one run at a time change the store; sweep what a killed one left under ``tmp/``."""
         self._prepare()
-        with explained(f"lock {self.root}"), (self.root / "lock").open("a", encoding="utf-8") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            for leftover in self.temp.iterdir():
-                leftover.unlink()
-            yield
+        with explained(f"lock {self.root}"):
+            held = (self.root / "lock").open("a", encoding="utf-8")
+        with held:
+            with explained(f"lock {self.root}"):
+                fcntl.flock(held, fcntl.LOCK_EX)
+            with explained(f"clear {self.temp}"):
+                for leftover in self.temp.iterdir():
+                    remove_all(leftover)
+            try:
+                yield
+            except OSError as exc:
+                # Of what does not say itself what it was about to do, the file is told.
+                with explained(f"use {exc.filename or self.root}"):
+                    raise
 
     def _ref_path(self, layout: str, name: str) -> Path:
         return self.root / "refs" / layout / f"{hashlib.sha256(name.encode()).hexdigest()}.json"

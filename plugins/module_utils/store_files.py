@@ -12,11 +12,12 @@ import ctypes
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
@@ -28,6 +29,10 @@ NO_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, e
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 # Of renameat2(2).
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
+# How often to look at what other runs change meanwhile.
+LOOKS = 4
+
+T = TypeVar("T")
 
 
 def wrong_digest(path: str, expected: Digest, found: Digest) -> ModelError:
@@ -67,12 +72,21 @@ def unless_gone() -> Iterator[None]:
     """Leave the block where a file is gone that was there a moment ago: runs beside this one move and remove theirs. All else is raised."""
     try:
         yield
-    except FileNotFoundError:
-        return
-    except ModelError as exc:
-        # The same, said in words by ``explained``.
-        if not isinstance(exc.__cause__, FileNotFoundError):
+    except (FileNotFoundError, ModelError) as exc:
+        # A failure in words has what it was made from as its cause.
+        cause: BaseException | None = exc
+        while cause and not isinstance(cause, FileNotFoundError):
+            cause = cause.__cause__
+        if not cause:
             raise
+
+
+def steady(look: Callable[[], T]) -> T:
+    """Return what ``look`` finds; look again where a file is gone that was there a moment ago. What fails every time is raised."""
+    for _time in range(LOOKS - 1):
+        with unless_gone():
+            return look()
+    return look()
 
 
 def make_folders(path: Path, *, owner: tuple[int, int] = (-1, -1)) -> None:
@@ -129,6 +143,14 @@ def write_file(path: Path, data: bytes, temp_folder: Path, *, mode: int = 0o644,
         settle(temp, path)
     finally:
         temp.unlink(missing_ok=True)
+
+
+def remove_all(path: Path) -> None:
+    """Remove a file or a folder and all in it, if it is there; a link is not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def copy_hashed(stream: BinaryIO, label: str, digest: Digest, temp: Path) -> int:

@@ -68,15 +68,14 @@ class Upstream:
         """Return the same state with what is missing of it now: another run may have brought some."""
         return replace(self, pull=_pull(self.source, self.files, store))
 
-    def again(self, store: Store) -> Upstream:
+    def whole(self, *, noted: bool) -> Upstream:
         """Return the same state after it was fetched; refuse to go on if something is missing still."""
-        pull = self.now(store).pull
-        if pull.missing:
+        if self.pull.missing:
             raise ModelError(
-                f"{pull.missing[0].name} of {self.manifest.ref} was fetched and is gone again: something else removed it from "
-                f"{store.root}. Run again."
+                f"{self.pull.missing[0].name} of {self.manifest.ref} was fetched and is gone again: something else removed it from "
+                f"{self.pull.store.root}. Run again."
             )
-        return replace(self, pull=pull, noted=True)
+        return replace(self, noted=noted)
 
 
 def resolve(ref: SourceRef, asking: Asking, store: Store, use: tuple[str, str], wanted: Wanted, pinned: str = "") -> Upstream:

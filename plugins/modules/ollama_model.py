@@ -174,6 +174,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_params import ENTRY, PLACES, request_of, result_of, store_of
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_plan import plan_model
 from ansible_collections.onprem.llm.plugins.module_utils.model_module import REQUIRED_IF, carried_out, only_shown
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import steady
 
 
 def main() -> None:
@@ -182,7 +183,7 @@ def main() -> None:
     check = module.check_mode
     try:
         request, store = request_of(module.params, check=check), store_of(module.params)
-        plan = plan_model(request, store, check=check)
+        plan = steady(lambda: plan_model(request, store, check=check))
         done = only_shown(plan) if check else carried_out(plan, lambda upstream: plan_model(request, store, upstream=upstream), module.log)
     except ModelError as exc:
         module.fail_json(msg=str(exc))

@@ -184,6 +184,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.model_module import (
 )
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest, as_instance, as_source
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import steady
 
 
 def request_of(params: dict[str, Any], *, check: bool) -> Request:
@@ -221,7 +222,7 @@ def main() -> None:
     try:
         request = request_of(module.params, check=check)
         store = Store(host_folder(module.params["store"], "store"), verify_days=module.params["verify_days"])
-        plan = plan_folder(request, store, check=check)
+        plan = steady(lambda: plan_folder(request, store, check=check))
         done = only_shown(plan) if check else carried_out(plan, lambda upstream: plan_folder(request, store, upstream=upstream), module.log)
     except ModelError as exc:
         module.fail_json(msg=str(exc))

@@ -77,7 +77,7 @@ def test_two_models_swap_their_files(call: CallList, tmp_path: Path, order: int)
     media = [write_gguf(tmp_path / f"{number}.gguf", fill=bytes([number])) for number in (1, 2)]
     sources = [{"source": f"file:{medium}", "sha256": digest_of(medium.read_bytes())} for medium in media]
     names = [{"name": "one"}, {"name": "two"}]
-    call(*[{**name, **source} for name, source in zip(names, sources)])
+    call(*[{**name, **source} for name, source in zip(names, sources, strict=True)])
     for medium in media:
         medium.unlink()
-    agreed(call, *[{**name, **source} for name, source in zip(names, sources[::-1])][::order])
+    agreed(call, *[{**name, **source} for name, source in zip(names, sources[::-1], strict=True)][::order])

@@ -196,3 +196,39 @@ def test_where_links_do_not_work_the_name_in_git_is_a_copy(store: Store, tmp_pat
 
 def refuse_links(source: str, target: str) -> None:
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+@pytest.mark.parametrize("name", ["sha256", "git"])
+def test_what_goes_right_after_the_look_at_it_is_missing(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    digest = link(store, source_file(tmp_path))
+    store.hold_git(GIT_NAME, digest)
+    gone = {"sha256": store.blob_path(digest), "git": store.git_path(GIT_NAME)}[name]
+    is_file = Path.is_file
+
+    def is_file_then_gone(path: Path) -> bool:
+        there = is_file(path)
+        if path == gone:
+            path.unlink(missing_ok=True)
+        return there
+
+    monkeypatch.setattr(Path, "is_file", is_file_then_gone)
+    assert store.git_digest(GIT_NAME, len(DATA)) is None
+    assert store.holds(digest, len(DATA)) == (name == "git")
+
+
+def test_a_folder_among_unfinished_files_is_swept_and_a_link_not_followed(store: Store, tmp_path: Path) -> None:
+    (store.temp / "folder" / "more").mkdir(parents=True)
+    (tmp_path / "precious").mkdir()
+    (store.temp / "link").symlink_to(tmp_path / "precious")
+    with store.locked():
+        assert list(store.temp.iterdir()) == []
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_what_fails_under_the_lock_is_no_failure_to_lock(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=rf"^Cannot use {tmp_path / 'none'}: No such file or directory\.$"), store.locked():
+        (tmp_path / "none").read_bytes()
+    (store.root / "lock").unlink()
+    (store.root / "lock").mkdir()
+    with pytest.raises(ModelError, match=rf"^Cannot lock {store.root}: Is a directory\.$"), store.locked():
+        pass

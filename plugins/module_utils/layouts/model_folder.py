@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     exchanged,
     held,
     make_folders,
+    remove_all,
     same_mount,
     sync_folder,
 )
@@ -108,15 +108,15 @@ class ModelFolder:
             self._unfinished.rename(self.path)
         sync_folder(self.above)
         # Which of the two holds what was there depends on how it was replaced.
-        remove(self._unfinished)
-        remove(self._replaced)
+        remove_all(self._unfinished)
+        remove_all(self._replaced)
         return copied
 
     def remove(self) -> None:
         """Remove it: all of it at once for a reader."""
         self._put_aside()
         sync_folder(self.above)
-        remove(self._replaced)
+        remove_all(self._replaced)
 
     def _put_aside(self) -> None:
         if self.exists:
@@ -129,14 +129,6 @@ def make_folder(path: Path, owner: tuple[int, int]) -> None:
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     make_folders(path, owner=owner)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder and all in it, if it is there; a link is not followed."""
-    if _is_folder(path):
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _is_folder(path: Path) -> bool:

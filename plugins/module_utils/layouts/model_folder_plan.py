@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder import ModelFolder, make_folder, remove
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder import ModelFolder, make_folder
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.model_folder_upstream import pulled_folder, wanted_files
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, FileName
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, SourceRef
@@ -31,7 +31,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.folder import (
 from ansible_collections.onprem.llm.plugins.module_utils.sources.local import folder_of
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import remove_all, same_mount, wrong_digest
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, telling_damage
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, origin_changes, resolve, write_origin
@@ -171,7 +171,7 @@ class Plan:
         if self.make:
             make_folder(self.target.above, self.request.owner)
         for path in self.leftovers:
-            remove(path)
+            remove_all(path)
         if self.lay and self.folder:
             self.bytes_copied += self.target.replace(self.digests, self.store, self.request.owner)
         elif self.lay:

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
@@ -18,6 +19,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_steps im
 from ansible_collections.onprem.llm.plugins.module_utils.model_module import Done, carried_out, only_shown
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, shown
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import steady
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Upstream
 
@@ -44,13 +46,19 @@ def plan_all(params: Mapping[str, Any], store: Store, *, check: bool) -> list[En
                 raise ModelError("models has it twice, but each model can be in it once: leave one of them out, or give it another name.")
             requests[request.name.key] = request
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        upstreams = list(pool.map(lambda request: _asked(request, store), requests.values()))
+        upstreams = list(pool.map(lambda request: steady(lambda: _asked(request, store)), requests.values()))
     plans = []
     for request, upstream in zip(requests.values(), upstreams):
         with naming(str(request.name)):
-            plans.append(plan_model(request, store, check=check, upstream=upstream))
+            plans.append(_planned(request, store, upstream, check=check))
     check_space(list(_once(need for plan in plans for need in plan.needs)))
     return [_beside(plan, [other for other in plans if other is not plan], check=check) for plan in plans]
+
+
+def _planned(request: Request, store: Store, upstream: Upstream | None, *, check: bool, kept: Collection[Digest] = ()) -> Plan:
+    # What is missing upstream was found out before; after something has gone it is looked at again.
+    states = chain([upstream], (upstream.now(store) if upstream else None for _time in count()))
+    return steady(lambda: plan_model(request, store, check=check, upstream=next(states), kept=kept))
 
 
 def _beside(plan: Plan, others: Sequence[Plan], *, check: bool) -> Entry:
@@ -59,7 +67,7 @@ def _beside(plan: Plan, others: Sequence[Plan], *, check: bool) -> Entry:
     if used.isdisjoint((*plan.drop, *plan.free)):
         return Entry(plan, frozenset(used))
     with naming(str(plan.request.name)):
-        return Entry(plan_model(plan.request, plan.store, check=check, upstream=plan.upstream, kept=used), frozenset(used))
+        return Entry(_planned(plan.request, plan.store, plan.upstream, check=check, kept=used), frozenset(used))
 
 
 def shown_all(entries: Sequence[Entry]) -> dict[str, Any]:
