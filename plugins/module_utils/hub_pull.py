@@ -22,7 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import steady
-from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space, swept
 
 Report = Callable[[str], None]
 # How often to bring what other runs remove meanwhile.
@@ -133,7 +133,7 @@ def _planned(request: Request, store: Store, chosen: _Chosen) -> tuple[Pull, Pla
 def _looked_at(request: Request, store: Store, chosen: _Chosen) -> tuple[Pull, Plan]:
     pull = plan_pull(chosen.source, store, wanted=lambda blob: request.wanted(blob.name))
     plan = plan_present(request, store, Supply(pull.manifest, pull.digests, frozenset(etag_of(blob) for blob in pull.missing)))
-    check_space([*pull.needs, *plan.needs])
+    check_space([*pull.needs, *plan.needs, *swept(plan.cache.path, [plan.cache.temp])])
     return pull, plan
 
 

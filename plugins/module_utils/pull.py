@@ -22,7 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import R
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import write_file
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import telling_damage
-from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space, swept
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads import Job
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_held
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing, salvage
@@ -62,10 +62,9 @@ class Pull:
     @property
     def needs(self) -> list[Need]:
         """Return the disk space that is needed, less what unfinished files take already."""
-        return [
-            Need(str(self.store.root), blob.size - bytes_held(self.store, blob), f"store {blob_id(blob)}")
-            for blob in _distinct(self.missing)
-        ]
+        root = self.store.root
+        needs = [Need(str(root), blob.size - bytes_held(self.store, blob), f"store {blob_id(blob)}") for blob in _distinct(self.missing)]
+        return [*needs, *(swept(root, [self.store.temp]) if needs else [])]
 
     def apply_for(self, use: tuple[str, str], report: Callable[[str], None]) -> int:
         """Fetch it for a name of the store, so that no other run takes what arrives for unused; return the bytes.

@@ -154,17 +154,25 @@ def remove_all(path: Path) -> None:
 
 
 def copy_hashed(stream: BinaryIO, label: str, digest: Digest, temp: Path) -> int:
-    """Copy a stream into a new read-only file and onto the disk; refuse another digest than the one expected."""
-    found, size = hashlib.sha256(), 0
+    """Copy a stream into a new read-only file and onto the disk; refuse another digest than the one expected. A failure leaves no file."""
     with stream, temp.open("xb") as writer:
-        while chunk := stream.read(CHUNK):
-            found.update(chunk)
-            size += writer.write(chunk)
-        if found.hexdigest() != digest:
-            raise wrong_digest(label, digest, Digest(found.hexdigest()))
-        writer.flush()
-        os.fchmod(writer.fileno(), 0o444)
-        os.fsync(writer.fileno())
+        try:
+            return _copied(stream, label, digest, writer)
+        except BaseException:
+            temp.unlink(missing_ok=True)
+            raise
+
+
+def _copied(stream: BinaryIO, label: str, digest: Digest, writer: BinaryIO) -> int:
+    found, size = hashlib.sha256(), 0
+    while chunk := stream.read(CHUNK):
+        found.update(chunk)
+        size += writer.write(chunk)
+    if found.hexdigest() != digest:
+        raise wrong_digest(label, digest, Digest(found.hexdigest()))
+    writer.flush()
+    os.fchmod(writer.fileno(), 0o444)
+    os.fsync(writer.fileno())
     return size
 
 

@@ -182,7 +182,7 @@ needs:
       description: Where it is written.
       type: str
     size:
-      description: Its size in bytes.
+      description: Its size in bytes; less than 0 for what a run that broke off has left, which is removed first.
       type: int
     content:
       description: What it is; empty where no other model could need the same.

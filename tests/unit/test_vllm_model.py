@@ -137,7 +137,7 @@ def test_a_killed_run_leaves_all_or_nothing_and_the_next_one_mends(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Path, "rename", dying)
-        patch.setattr(model_folder, "remove", dying_removal)
+        patch.setattr(model_folder, "remove_all", dying_removal)
         call(params)
     target = tmp_path / "models" / "tiny"
     expected = {"before the move": old, "between the two moves": None}.get(moment, contents(source))

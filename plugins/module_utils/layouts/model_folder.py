@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,24 @@ class ModelFolder:
 
     def replace(self, files: Mapping[str, Digest], store: Store, owner: tuple[int, int]) -> int:
         """Put a folder with just these files in its place; return how many bytes had to be copied."""
-        copied = 0
         make_folder(self._unfinished, owner)
+        try:
+            copied = self._fill(files, store)
+        except BaseException:
+            with suppress(OSError):
+                remove_all(self._unfinished)
+            raise
+        if not (self.exists and exchanged(self._unfinished, self.path)):
+            self._put_aside()
+            self._unfinished.rename(self.path)
+        sync_folder(self.above)
+        # Which of the two holds what was there depends on how it was replaced.
+        remove_all(self._unfinished)
+        remove_all(self._replaced)
+        return copied
+
+    def _fill(self, files: Mapping[str, Digest], store: Store) -> int:
+        copied = 0
         with held(self._unfinished, self.above) as folder:
             for name, digest in files.items():
                 path, stored = folder / name, store.blob_path(digest)
@@ -103,13 +120,6 @@ class ModelFolder:
                     # Its time, inode and content, by which it is known again, are those it will have in its place.
                     store.stamps.hold(str(self.path / name), Memory(Stamp.of(str(path)), digest, {}))
             sync_folder(folder)
-        if not (self.exists and exchanged(self._unfinished, self.path)):
-            self._put_aside()
-            self._unfinished.rename(self.path)
-        sync_folder(self.above)
-        # Which of the two holds what was there depends on how it was replaced.
-        remove_all(self._unfinished)
-        remove_all(self._replaced)
         return copied
 
     def remove(self) -> None:

@@ -33,7 +33,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import remove_all, same_mount, wrong_digest
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, telling_damage
-from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space, swept
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Asking, Upstream, origin_changes, resolve, write_origin
 
 LAYOUT = "vllm"
@@ -291,6 +291,8 @@ def _plan_layout(plan: Plan) -> None:
         Need(request.models_dir, sum(sizes.values()) if crossing else 0),
     ]
     plan.needs = [*copied, *(plan.upstream.pull.needs if plan.upstream else [])]
+    if any(need.size for need in plan.needs):
+        plan.needs += [*swept(store.root, [store.temp]), *swept(plan.target.path, plan.target.leftovers)]
     check_space(plan.needs)
     plan.bytes_copied = sum(need.size for need in copied)
     plan.after = {"files": {name: f"sha256:{plan.digests[name]}" if plan.folder else "yet to be fetched" for name in sizes}}

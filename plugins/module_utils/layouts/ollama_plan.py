@@ -43,7 +43,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import same_mount, wrong_digest
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, telling_damage
-from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
+from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space, swept
 from ansible_collections.onprem.llm.plugins.module_utils.upstream import Upstream, origin_changes, resolve
 
 
@@ -163,6 +163,8 @@ def _plan_layout(plan: Plan, present: bytes | None) -> None:
     plan.bytes_copied = sum(need.size for need in needs)
     needs += plan.upstream.pull.needs if plan.upstream else []
     plan.needs = [*needs, Need(str(tree.root), sum(layer.size for layer in plan.lay if layer.data is not None))]
+    if plan.lay or plan.ingest:
+        plan.needs += [*swept(plan.store.root, [plan.store.temp]), *swept(tree.root, [tree.temp])]
     check_space(plan.needs)
     if present is None:
         return
