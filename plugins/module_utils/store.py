@@ -301,15 +301,22 @@ class Store:
 
     def _git_names(self, digests: Collection[Digest]) -> list[Path]:
         """Return the names in git of blobs: without them no second name keeps the bytes."""
-        inodes = {(status.st_dev, status.st_ino) for status in (path.stat() for path in map(self.blob_path, digests) if path.exists())}
-        found = []
+        inodes, found = set(), []
+        for path in map(self.blob_path, digests):
+            with unless_gone():
+                inodes.add(_inode(path.stat()))
         for path in (self.root / "blobs" / "git").glob("*") if inodes else ():
-            status = path.stat()
-            # Where the file system has no hard links it is a copy.
-            memory = self.stamps.recall(str(path), Stamp.of(str(path))) if status.st_nlink == 1 else None
-            if (status.st_dev, status.st_ino) in inodes or (memory and memory.digest in digests):
-                found.append(path)
+            with unless_gone():
+                status = path.stat()
+                # Where the file system has no hard links it is a copy.
+                memory = self.stamps.recall(str(path), Stamp.of(str(path))) if status.st_nlink == 1 else None
+                if _inode(status) in inodes or (memory and memory.digest in digests):
+                    found.append(path)
         return found
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _read_ref(path: Path) -> tuple[str, frozenset[Digest]]:
