@@ -14,7 +14,9 @@ from typing import Any
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import as_verify_days
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import package_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_publications
 from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import HOST_NAME, PLAIN_PATH, address_problems, is_ip, tls_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import proxy_problems
 
 # Whose content nginx does not see in its sandbox.
 HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  compared, not used
@@ -40,6 +42,7 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
         *_access_problems(inputs),
         *tls_problems("mirror", inputs),
         *package_problems(inputs),
+        *_fetch_problems(inputs),
         *_verify_problems(inputs["verify_days"]),
     ]
 
@@ -100,6 +103,23 @@ def _access_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
         yield "mirror_client_ca asks for client certificates, but mirror_tls_mode is 'none': choose private_ca or given."
     if authority and not (Path(authority).is_absolute() and Path(authority).is_file()):
         yield f"mirror_client_ca must be the absolute path of a PEM file on the controller, but {authority!r} is none: correct it."
+
+
+def _fetch_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        publications = mirror_publications(inputs["models"], inputs["network"], inputs["root"])
+    except ModelError as exc:
+        yield str(exc)
+        return
+    fetched = [entry["state"] == "present" for entry in publications]
+    if any([*fetched, *_are_fetched(inputs["wheels"], "lock"), *_are_fetched(inputs["artefacts"], "name", not_by="src")]):
+        yield from proxy_problems(inputs["proxy"], "fill a mirror where none is needed and carry its tree here")
+
+
+def _are_fetched(entries: Any, by: str, not_by: str = "") -> list[bool]:
+    # What is no list of dictionaries is refused elsewhere.
+    found = entries if isinstance(entries, list) else []
+    return [bool(entry.get(by)) and not entry.get(not_by) for entry in found if isinstance(entry, Mapping)]
 
 
 def _verify_problems(days: int) -> Iterator[str]:

@@ -17,7 +17,9 @@ def proxy_environment(proxy: Mapping[str, Any]) -> dict[str, str]:
     if not proxy:
         return {}
     addresses = {f"{key}_proxy": str(proxy.get(key) or "") for key in ("http", "https")}
-    return {**addresses, "no_proxy": ",".join(proxy.get("no_proxy") or [])}
+    hosts = proxy.get("no_proxy") or []
+    # Programs write it as one text, and so do people.
+    return {**addresses, "no_proxy": hosts if isinstance(hosts, str) else ",".join(hosts)}
 
 
 def proxy_problems(proxy: Mapping[str, Any], instead: str) -> list[str]:

@@ -64,6 +64,11 @@ def test_a_proxy_password_is_never_repeated() -> None:
     assert "hunter2" not in "".join(base_problems({**GOOD, "proxy": {"http": "ftp://u:hunter2@x"}}))
 
 
+def test_hosts_without_the_proxy_as_text() -> None:
+    found = proxy_environment({"https": "http://proxy.example:3128", "no_proxy": "localhost,.example"})
+    assert found["no_proxy"] == "localhost,.example"
+
+
 def test_the_proxy_of_a_download() -> None:
     assert proxy_environment({}) == {}
     found = proxy_environment({"https": "http://proxy.example:3128", "http": None, "no_proxy": ["localhost", ".example"]})

@@ -108,10 +108,15 @@ def test_the_plan_tells_what_is_no_model() -> None:
     ]
 
 
+HUB = [{"name": "a", "source": "hf:org/name", "engine": "vllm"}]
+OWN = {"name": "tool", "version": "1", "src": "/srv/in/tool"}
+SECRET_PROXY = {"https": "http://user:hunter2@proxy.example:3128"}
 GOOD: dict[str, Any] = {
     **{name.removeprefix("mirror_"): value for name, value in yaml.safe_load((ROLE / "defaults/main.yml").read_text()).items()},
     "port": 8443,
     "network": OPEN,
+    "proxy": {},
+    "models": [],
     "os_family": "Debian",
 }
 
@@ -125,6 +130,9 @@ GOOD: dict[str, Any] = {
         {"tls_mode": "none", "port": 8080},
         {"allow": ["0.0.0.0/0", "::/0"]},
         {"blob_name": "blobs.example"},
+        {"models": HUB, "proxy": {"https": "http://proxy.example:3128", "http": None}},
+        # Nothing is fetched.
+        {"models": [{**HUB[0], "state": "absent"}], "proxy": SECRET_PROXY, "artefacts": [OWN]},
     ],
 )
 def test_what_is_accepted(change: dict[str, Any]) -> None:
@@ -153,6 +161,10 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
         ({"client_ca": "/no/such.pem", "tls_mode": "none"}, "mirror_tls_mode is 'none'"),
         ({"tls_mode": "given"}, "mirror_tls_certificate is empty"),
         ({"ca_export": "ca.pem"}, "mirror_ca_export must be an absolute path"),
+        ({"models": HUB, "proxy": SECRET_PROXY}, "^base_proxy holds a user name or a password.*carry its tree here"),
+        ({"wheels": [{"lock": "uv"}], "proxy": SECRET_PROXY}, "^base_proxy holds"),
+        ({"artefacts": [{"name": "ollama", "version": "0.34.4"}], "proxy": SECRET_PROXY}, "^base_proxy holds"),
+        ({"models": [{"name": "a", "source": "nowhere:x"}]}, "nowhere:x"),
         ({"tls_days": 3650}, "smaller than mirror_ca_days"),
         ({"verify_days": -5}, "mirror_verify_days must be a whole number of days, 0 or more, but it is -5"),
     ],
@@ -160,6 +172,7 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
 def test_what_is_refused(change: dict[str, Any], words: str) -> None:
     problems = mirror_problems(GOOD | change)
     assert any(re.search(words, problem) for problem in problems), problems
+    assert "hunter2" not in " ".join(problems), "a sentence repeats a password"
 
 
 TREE = ["blobs", "hf", "lock", "ollama", "refs", "stamps", "tmp", "www"]
