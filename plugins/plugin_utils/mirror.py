@@ -15,13 +15,22 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import as_verify_days
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import package_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_publications
-from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import HOST_NAME, PLAIN_PATH, address_problems, is_ip, tls_problems
+from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import (
+    HOST_NAME,
+    PLAIN_PATH,
+    address_problems,
+    is_hidden,
+    is_ip,
+    list_problems,
+    texts_of,
+    tls_problems,
+)
 from ansible_collections.onprem.llm.plugins.plugin_utils.proxies import proxy_problems
 
-# Whose content nginx does not see in its sandbox.
-HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  compared, not used
 # Folders of the system: a tree is removed as a whole.
 SYSTEM = re.compile(r"/|/(bin|boot|dev|etc|home|lib\d*|media|mnt|opt|proc|root|run|sbin|srv|sys|tmp|usr|var|var/lib)")
+
+NETWORK = re.compile(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", re.ASCII)
 
 # What lies at the top of a tree: what nginx serves (all of it is made by the role), and what the modules keep beside it.
 SERVED = frozenset({"blobs", "hf", "ollama", "www"})
@@ -38,6 +47,7 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
     return [
         *_root_problems(inputs["root"], inputs["harden"]),
         *address_problems("mirror", inputs),
+        *list_problems("mirror", inputs, ("allow", "ignore")),
         *_blob_name_problems(inputs["blob_name"]),
         *_access_problems(inputs),
         *tls_problems("mirror", inputs),
@@ -78,7 +88,7 @@ def _root_problems(root: str, harden: bool) -> Iterator[str]:
         yield f"mirror_root must be an absolute path without spaces, quotes, '..' and a '/' at its end, but it is {root!r}: correct it."
     elif SYSTEM.fullmatch(root):
         yield f"mirror_root is {root!r}, a folder of the system, but the tree needs one of its own: add a folder, such as /srv/llm-mirror."
-    elif harden and any(root == hidden or root.startswith(f"{hidden}/") for hidden in HIDDEN):
+    elif harden and is_hidden(root):
         yield (
             f"mirror_root is {root!r}, which nginx does not see in its sandbox: choose another place, such as /srv/llm-mirror, "
             "or set mirror_harden: false."
@@ -93,10 +103,8 @@ def _blob_name_problems(name: str) -> Iterator[str]:
 def _access_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
     if not inputs["allow"]:
         yield "mirror_allow is empty, so nobody could read from the mirror: name networks, such as 10.0.0.0/8."
-    for network in inputs["allow"]:
-        try:
-            ipaddress.ip_network(network)
-        except ValueError:
+    for network in texts_of(inputs["allow"]):
+        if not _is_network(network):
             yield f"mirror_allow has {network!r}, but it must be an IP address or a network such as 10.0.0.0/8: correct it."
     authority = inputs["client_ca"]
     if authority and inputs["tls_mode"] == "none":
@@ -120,6 +128,17 @@ def _are_fetched(entries: Any, by: str, not_by: str = "") -> list[bool]:
     # What is no list of dictionaries is refused elsewhere.
     found = entries if isinstance(entries, list) else []
     return [bool(entry.get(by)) and not entry.get(not_by) for entry in found if isinstance(entry, Mapping)]
+
+
+def _is_network(text: str) -> bool:
+    # Python takes masks and zones too, nginx does not.
+    if not NETWORK.fullmatch(text):
+        return False
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _verify_problems(days: int) -> Iterator[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
+import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 HOST_NAME = re.compile(r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*")
 PLAIN_PATH = re.compile(r"/[^\s;{}\"'$]+")
+# Whose content nginx does not see in its sandbox.
+HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  compared, not used
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,40 @@ def nginx_host_problems(probe: Mapping[str, Any], listen: Sequence[str], port: i
     return problems
 
 
+def is_hidden(path: str) -> bool:
+    """Tell whether nginx does not see a path of the host in its sandbox."""
+    plain = posixpath.normpath("/" + path.lstrip("/"))
+    return any(plain == hidden or plain.startswith(f"{hidden}/") for hidden in HIDDEN)
+
+
+def list_problems(role: str, inputs: Mapping[str, Any], names: Sequence[str]) -> Iterator[str]:
+    """Say which of the named inputs are no lists of texts; Ansible itself takes a text for a list of its letters."""
+    for name in names:
+        value = inputs[name]
+        if isinstance(value, str) or not isinstance(value, Sequence):
+            yield f"{role}_{name} must be a list, but it is {value!r}: write it as a list."
+            continue
+        for entry in value:
+            if not isinstance(entry, str):
+                yield f"{role}_{name} has {entry!r}, but each entry must be a text: correct it, or put it in quotes."
+
+
+def texts_of(value: Any) -> list[str]:
+    """Return the texts of a list; of what is none, which ``list_problems`` tells, nothing."""
+    return [] if isinstance(value, str) or not isinstance(value, Sequence) else [entry for entry in value if isinstance(entry, str)]
+
+
 def address_problems(role: str, inputs: Mapping[str, Any]) -> Iterator[str]:
     """Say what is wrong with where the site shall listen, and how it shall be called."""
     if not 0 < inputs["port"] < 65536:
         yield f"{role}_port must be from 1 to 65535, but it is {inputs['port']}: choose another, such as 443."
+    yield from list_problems(role, inputs, ("listen", "server_names"))
     if not inputs["listen"]:
         yield f"{role}_listen is empty, so nobody could reach the {role}: name addresses, such as 0.0.0.0 for all."
-    for address in inputs["listen"]:
+    for address in texts_of(inputs["listen"]):
         if not is_ip(address):
             yield f"{role}_listen has {address!r}, but it must be an IP address of the host, 0.0.0.0 or '::': correct it."
-    for name in inputs["server_names"]:
+    for name in texts_of(inputs["server_names"]):
         if not is_ip(name) and not HOST_NAME.fullmatch(name):
             yield f"{role}_server_names has {name!r}, but it must be a host name (in punycode) or an IP address: correct it."
 
@@ -87,6 +114,22 @@ def tls_problems(role: str, inputs: Mapping[str, Any]) -> Iterator[str]:
                 yield f"{role}_{key} is {path!r}, but it must be an absolute path on the {where} without spaces and quotes: correct it."
             elif not inputs["tls_remote_src"] and not Path(path).is_file():
                 yield f"{role}_{key} is {path!r}, but there is no such file on the controller: correct it, or set {role}_tls_remote_src."
+    if inputs["harden"]:
+        yield from _hidden_problems(role, inputs)
+
+
+def _hidden_problems(role: str, inputs: Mapping[str, Any]) -> Iterator[str]:
+    in_place = inputs["tls_mode"] == "given" and inputs["tls_remote_src"]
+    read = ["tls_certificate", "tls_key"] if in_place else []
+    # What the role makes or copies lies in its folder.
+    if inputs.get("client_ca") or not (in_place or inputs["tls_mode"] == "none"):
+        read.append("tls_dir")
+    for key in read:
+        if is_hidden(inputs[key]):
+            yield (
+                f"{role}_{key} is {inputs[key]!r}, which nginx does not see in its sandbox: choose another place, such as one below /etc, "
+                f"or set {role}_harden: false."
+            )
 
 
 def _lifetime_problems(role: str, inputs: Mapping[str, Any]) -> Iterator[str]:

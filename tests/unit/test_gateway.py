@@ -50,6 +50,7 @@ def test_defaults_with_a_key_are_accepted() -> None:
         {"upstreams": [OLLAMA, VLLM], "models": []},
         {"models": []},
         {"body_limit": "1g"},
+        {"tls_mode": "given", "tls_certificate": "/etc/c", "tls_key": "/root/k", "tls_remote_src": True, "harden": False},
     ],
 )
 def test_what_is_accepted(change: dict[str, Any]) -> None:
@@ -110,6 +111,10 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
         ({"tls_mode": "given", "tls_certificate": "llm.crt"}, "absolute path on the controller"),
         ({"tls_mode": "given", "tls_certificate": "/nowhere/llm.crt"}, "no such file on the controller"),
         ({"tls_mode": "given", "tls_key": "/a;b", "tls_remote_src": True}, "absolute path on the host"),
+        ({"tls_mode": "given", "tls_certificate": "/etc/c", "tls_key": "/root/k", "tls_remote_src": True}, "does not see in its sandbox"),
+        ({"tls_dir": "/home/llm/tls"}, "gateway_tls_dir is '/home/llm/tls', which nginx does not see in its sandbox"),
+        ({"listen": "0.0.0.0"}, "gateway_listen must be a list"),  # noqa: S104  a value to judge
+        ({"server_names": "llm.example"}, "gateway_server_names must be a list"),
         ({"ca_export": "ca.pem"}, "absolute path"),
         ({"ca_export": "/nowhere/ca.pem"}, "existing folder"),
         ({"timeout": 0}, "gateway_timeout must be at least 1"),

@@ -108,6 +108,7 @@ def test_the_plan_tells_what_is_no_model() -> None:
     ]
 
 
+GIVEN = {"tls_mode": "given", "tls_certificate": "/etc/ssl/mirror.pem", "tls_key": "/etc/ssl/mirror.key", "tls_remote_src": True}
 HUB = [{"name": "a", "source": "hf:org/name", "engine": "vllm"}]
 OWN = {"name": "tool", "version": "1", "src": "/srv/in/tool"}
 SECRET_PROXY = {"https": "http://user:hunter2@proxy.example:3128"}
@@ -130,6 +131,10 @@ GOOD: dict[str, Any] = {
         {"tls_mode": "none", "port": 8080},
         {"allow": ["0.0.0.0/0", "::/0"]},
         {"blob_name": "blobs.example"},
+        {**GIVEN, "tls_key": "/etc/ssl/private/roots.pem"},
+        {**GIVEN, "tls_key": "/root/mirror.pem", "harden": False},
+        {"tls_mode": "none", "port": 8080, "tls_dir": "/root/tls"},
+        {"allow": ["10.0.0.7", "192.0.2.0/24", "2001:db8::/32", "::ffff:192.0.2.0/120"]},
         {"models": HUB, "proxy": {"https": "http://proxy.example:3128", "http": None}},
         # Nothing is fetched.
         {"models": [{**HUB[0], "state": "absent"}], "proxy": SECRET_PROXY, "artefacts": [OWN]},
@@ -161,6 +166,25 @@ def test_what_is_accepted(change: dict[str, Any]) -> None:
         ({"client_ca": "/no/such.pem", "tls_mode": "none"}, "mirror_tls_mode is 'none'"),
         ({"tls_mode": "given"}, "mirror_tls_certificate is empty"),
         ({"ca_export": "ca.pem"}, "mirror_ca_export must be an absolute path"),
+        ({"allow": ["10.0.0.0/255.0.0.0"]}, "mirror_allow has '10.0.0.0/255.0.0.0'"),
+        ({"allow": ["10.0.0.1/255.0.0.0"]}, "mirror_allow has"),
+        ({"allow": ["10.0.0.0/0.255.255.255"]}, "mirror_allow has"),
+        ({"allow": ["fe80::1/10"]}, "mirror_allow has"),
+        ({"allow": ["fe80::%eth0/64"]}, "mirror_allow has"),
+        ({"allow": [10]}, "mirror_allow has 10"),
+        *[
+            ({name: "*.bin"}, rf"^mirror_{name} must be a list, but it is '\*\.bin': write it as a list\.$")
+            for name in ("ignore", "allow", "listen", "server_names", "apt", "apt_architectures")
+        ],
+        ({"ignore": ["*.bin", 1]}, "mirror_ignore has 1, but each entry must be a text"),
+        ({"server_names": [None]}, "mirror_server_names has None"),
+        *[
+            ({**GIVEN, key: f"{folder}/mirror.pem"}, f"mirror_{key} is '{folder}/mirror.pem', which nginx does not see in its sandbox")
+            for key in ("tls_certificate", "tls_key")
+            for folder in ("/root", "/home/x", "/tmp")  # noqa: S108  a value to judge
+        ],
+        ({**GIVEN, "tls_dir": "/root/tls", "client_ca": "/ca.pem"}, "mirror_tls_dir is '/root/tls', which nginx does not see"),
+        ({"tls_dir": "/root/tls"}, "mirror_tls_dir is '/root/tls', which nginx does not see in its sandbox"),
         ({"models": HUB, "proxy": SECRET_PROXY}, "^base_proxy holds a user name or a password.*carry its tree here"),
         ({"wheels": [{"lock": "uv"}], "proxy": SECRET_PROXY}, "^base_proxy holds"),
         ({"artefacts": [{"name": "ollama", "version": "0.34.4"}], "proxy": SECRET_PROXY}, "^base_proxy holds"),
