@@ -81,7 +81,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "private_ca": {"type": "bool", "default": False},
     "title": {"type": "str", "default": "Model mirror"},
 }
-URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
+URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.ASCII)
 
 
 def main() -> None:

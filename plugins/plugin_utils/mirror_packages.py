@@ -220,7 +220,7 @@ def _refuse_others(entry: Mapping[str, Any], known: set[str], where: str) -> Non
 
 def mirror_url(names: Sequence[str], port: int, tls_mode: str) -> str:
     """Return the address (str) by which people reach a mirror: the first of its names that is no pattern, and the port where it matters."""
-    host = next(name for name in names if name and not name.startswith("*"))
+    host = next(name for name in names if name and not name.startswith("*")).strip("[]")
     scheme, usual = ("http", 80) if tls_mode == "none" else ("https", 443)
     return f"{scheme}://{f'[{host}]' if ':' in host else host}{'' if port == usual else f':{port}'}"
 

@@ -24,6 +24,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.mirror_contents import 
 from ansible_collections.onprem.llm.plugins.module_utils.mirror_page import Place, page
 from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
 from ansible_collections.onprem.llm.plugins.modules import mirror_index
+from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import mirror_url
+from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import address_problems
 
 COMMIT, OTHER = "1" * 40, "2" * 40
 Call = Callable[..., dict[str, Any]]
@@ -175,6 +177,15 @@ def test_check_apply_and_again(call: Call, root: Path) -> None:
     assert not call(params)["changed"]
     write(root / "ollama/library/more/manifests/1b", {"config": {"size": 1}, "layers": []})
     assert "library/more:1b" in call(params)["diff"]["after"]
+
+
+@pytest.mark.parametrize(
+    "host", ["mirror_1", "_mirror.example", "xn--bcher-kva.example", "*.example", "10.0.0.1", "fd00::1", "[fd00::1]", "Mirror"]
+)
+def test_every_name_that_preflight_takes_is_an_address(call: Call, root: Path, host: str) -> None:
+    assert not list(address_problems("mirror", {"port": 8443, "listen": ["::"], "server_names": [host]}))
+    url = mirror_url([host, "inventory_name"], 8443, "private_ca")
+    assert url.endswith(":8443") and "failed" not in call({"root": str(root), "url": url}), url
 
 
 @pytest.mark.parametrize("url", ["mirror", "ftp://mirror", "https://mirror/hf", "https://u:p@mirror", 'https://m"x'])
