@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_source, shown
 from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, HubRef, OllamaRef
 from ansible_collections.onprem.llm.plugins.module_utils.sizes import size_text
@@ -23,8 +24,8 @@ def mirror_publications(
     """Return the parameters of the module ``mirror_model`` for each model of the list that comes over the network, each once.
 
     Entries that take files of one revision of a repository become one publication with all these files. ``ignore`` are patterns of
-    files that no repository is mirrored with. ``with_token`` (bool) takes the place of the token. Files of hosts (``file:``) are not
-    published, for they are carried to the hosts.
+    files that no repository is mirrored with, but for those that would take away a file that an entry names. ``with_token`` (bool)
+    takes the place of the token. Files of hosts (``file:``) are not published, for they are carried to the hosts.
     """
     hub: dict[tuple[str, str], list[dict[str, Any]]] = {}
     ollama: dict[str, list[dict[str, Any]]] = {}
@@ -63,11 +64,12 @@ def _of_hub(entries: Sequence[Mapping[str, Any]], *, alone: bool, ignore: Sequen
         return params
     params["update"] = any(entry["update"] for entry in present)
     files = list(dict.fromkeys(entry["ref"].file for entry in present))
+    used = [pattern for pattern in ignore if all(Wanted(ignore=(pattern,))(file) for file in files if file)]
     if "" not in files:
         # The module reads patterns; a name means itself.
         params["allow"] = [glob.escape(file) for file in files]
-    elif ignore:
-        params["ignore"] = list(ignore)
+    elif used:
+        params["ignore"] = used
     if ref.is_pinned and alone:
         # Clients that name no revision find it too.
         params["branch"] = "main"

@@ -45,6 +45,17 @@ def test_one_publication_for_each_revision() -> None:
     assert whole == [{"source": f"hf:org/gguf@{COMMIT}", "state": "present", "update": False, "branch": "main", "ignore": ["*.bin"]}]
 
 
+def test_a_file_that_an_entry_names_is_never_ignored() -> None:
+    whole = {"source": "hf:org/both", "engine": "vllm"}
+    named = {"source": "hf:org/both#sub/a.Q4.gguf"}
+    patterns = ["*.bin", "*.gguf", "sub/", "original/"]
+    assert published(whole, named, ignore=patterns)[0]["ignore"] == ["*.bin", "original/"]
+    assert "ignore" not in published(whole, named, ignore=["*.gguf"])[0]
+    # Another revision, or an entry that is withdrawn, asks for nothing here.
+    others = published(whole, {"source": f"hf:org/both@{COMMIT}#a.gguf"}, {**named, "state": "absent"}, ignore=patterns)
+    assert others[0]["ignore"] == patterns
+
+
 def test_main_is_given_only_where_one_revision_is_meant() -> None:
     two = published({"source": f"hf:o/n@{COMMIT}", "engine": "vllm"}, {"source": "hf:o/n@main", "engine": "vllm", "update": True})
     assert [("branch" in params, params["update"]) for params in two] == [(False, False), (False, True)]
