@@ -16,7 +16,7 @@ PROXY = {"http": "http://p.example:1", "https": None, "no_proxy": "localhost,.ex
 AS_VARIABLES = {"http_proxy": "http://p.example:1", "https_proxy": "", "no_proxy": "localhost,.example"}
 
 
-def play(role: str, name: str, expected: Any, **known: Any) -> dict[str, Any]:
+def play(role: str, name: str, expected: Any, facts: dict[str, Any] | None = None, **known: Any) -> dict[str, Any]:
     """Return a play that compares a variable of a role."""
     values = {f"{'' if key.startswith('base') else f'__{role}_'}{key}": value for key, value in known.items()}
     compare = {"that": f"__{role}_{name} == expected", "fail_msg": f"{{{{ __{role}_{name} }}}} where {expected} was expected"}
@@ -27,8 +27,23 @@ def play(role: str, name: str, expected: Any, **known: Any) -> dict[str, Any]:
         "vars_files": [str(ROOT / "roles" / role / part / "main.yml") for part in ("defaults", "vars")],
         "vars": {"expected": expected},
         # What a task registers goes before what a role says of itself.
-        "tasks": [{"ansible.builtin.set_fact": values}] * bool(values) + [{"ansible.builtin.assert": compare}],
+        "tasks": [
+            {"ansible.builtin.set_fact": {"os_family": "Debian", **(facts or {}), "cacheable": True}},
+            *[{"ansible.builtin.set_fact": values}] * bool(values),
+            {"ansible.builtin.assert": compare},
+        ],
     }
+
+
+def packages() -> list[dict[str, Any]]:
+    confined = ["nginx", "python3-cryptography", "python3-libselinux", "python3-policycoreutils"]
+    enabled = {"selinux": {"status": "enabled"}}
+    return [
+        play("mirror", "packages", confined[:2], {"os_family": "RedHat"}),
+        play("mirror", "packages", confined[:2], {"os_family": "RedHat", "selinux": {"status": "disabled"}}),
+        play("mirror", "packages", confined, {"os_family": "RedHat", **enabled}),
+        play("mirror", "packages", confined[:2], enabled),
+    ]
 
 
 def sandbox(role: str, site: str) -> list[dict[str, Any]]:
@@ -46,6 +61,7 @@ def sandbox(role: str, site: str) -> list[dict[str, Any]]:
     "plays",
     [
         pytest.param([play("mirror", "proxy", {}), play("mirror", "proxy", AS_VARIABLES, base_proxy=PROXY)], id="the proxy"),
+        pytest.param(packages(), id="the packages that SELinux needs"),
         pytest.param(sandbox("mirror", "llm-mirror"), id="the sandbox of a mirror"),
         pytest.param(sandbox("gateway", "llm"), id="the sandbox of a gateway"),
     ],
