@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_wanted import Wanted
-from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release import large_files, release_of, release_of_files
+from ansible_collections.onprem.llm.plugins.module_utils.layouts.mirror_release import large_files, part_of, release_of, release_of_files
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob
 from ansible_collections.onprem.llm.tests.unit.helpers.mirror_case import ALL, JSON_ONLY, REPO, release
@@ -64,6 +64,20 @@ def test_a_list_that_is_none(data: bytes) -> None:
 def test_a_listing_may_not_choose_where_we_write(name: str) -> None:
     with pytest.raises(ModelError, match="names the file"):
         release(files={name: b"x"})
+
+
+@pytest.mark.parametrize("name", ["a#b.txt", "a%20b.txt", "what?/b.txt"])
+@pytest.mark.parametrize("chosen", [JSON_ONLY, Wanted(file="config.json"), Wanted(ignore=("a*", "what*"))])
+def test_a_name_that_is_not_served_may_be_left_out(name: str, chosen: Wanted) -> None:
+    files = {**FILES, name: b"x"}
+    manifest = hub_manifest(HubRef(REPO), FIRST, files)
+    with pytest.raises(ModelError, match="leave it out by 'ignore'"):
+        release_of(manifest, REPO, ALL, {})
+    with pytest.raises(ModelError, match="leave it out by 'ignore'"):
+        part_of(manifest, REPO, ALL)
+    assert name not in release_of(manifest, REPO, chosen, {}).files
+    part = part_of(manifest, REPO, chosen)
+    assert name not in part.files and any(entry["path"] == name for entry in part.entries), "the real list is whole"
 
 
 def test_files_that_clients_refuse_are_named() -> None:

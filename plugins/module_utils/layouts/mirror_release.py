@@ -90,7 +90,7 @@ class Release:
 def release_of(manifest: RemoteManifest, repo: str, wanted: Callable[[str], bool], choice: Mapping[str, Any]) -> Release:
     """Return what is published of a commit: the wanted files, under a name of its own where that are not all."""
     files, folders = _listed(manifest)
-    chosen = [entry for entry in files if wanted(str(entry["path"]))]
+    chosen = _chosen(files, wanted)
     everything = len(chosen) == len(files)
     commit = manifest.revision if everything else synthetic_commit(manifest.revision, chosen)
     return Release(repo, commit, manifest.revision, _with_folders(chosen, folders), {} if everything else choice)
@@ -99,7 +99,7 @@ def release_of(manifest: RemoteManifest, repo: str, wanted: Callable[[str], bool
 def part_of(manifest: RemoteManifest, repo: str, wanted: Callable[[str], bool]) -> Release:
     """Return the real commit with its real list, of which only the wanted files are there."""
     files, folders = _listed(manifest)
-    served = frozenset(str(entry["path"]) for entry in files if wanted(str(entry["path"])))
+    served = frozenset(str(entry["path"]) for entry in _chosen(files, wanted))
     return Release(repo, manifest.revision, manifest.revision, _with_folders(files, folders), served=served)
 
 
@@ -112,6 +112,17 @@ def _listed(manifest: RemoteManifest) -> tuple[list[dict[str, Any]], dict[str, M
         raise ModelError(
             f"The list of files of '{manifest.ref}' is not what the Hub answers: try again, or report the repository."
         ) from None
+
+
+def _chosen(files: Sequence[dict[str, Any]], wanted: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """Return the wanted files; ``ModelError`` where one of them has a name that no client could ask for."""
+    chosen = [entry for entry in files if wanted(str(entry["path"]))]
+    for path in (str(entry["path"]) for entry in chosen):
+        if UNSERVED & set(path):
+            raise ModelError(
+                f"The repository has a file {path!r}, but a mirror cannot serve names with '?', '#' or '%': leave it out by 'ignore'."
+            )
+    return chosen
 
 
 def release_of_files(repo: str, blobs: Sequence[RemoteBlob]) -> Release:
@@ -138,11 +149,7 @@ def large_files(blobs: Iterable[RemoteBlob]) -> list[str]:
 
 
 def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
-    path = as_repo_path(str(entry["path"]), "The repository's list")
-    if UNSERVED & set(path):
-        raise ModelError(
-            f"The repository has a file {path!r}, but a mirror cannot serve names with '?', '#' or '%': leave it out by 'ignore'."
-        )
+    as_repo_path(str(entry["path"]), "The repository's list")
     return {key: entry[key] for key in TOLD_OF_FILES if entry.get(key) is not None}
 
 
