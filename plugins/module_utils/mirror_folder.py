@@ -22,7 +22,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
-from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt, way_in
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 # What a link and its texts need on the disk, at most.
@@ -167,7 +167,7 @@ class MirrorFolder:
         for digest, file in local.items():
             refuse_spoilt(store, file.path, digest, file.stamp)
         missing = [file for digest, file in local.items() if is_needed(store, file.path, digest, file.stamp)]
-        self.ingest = [("link" if store.can_link(file.path) else "copy", file) for file in missing]
+        self.ingest = [(way_in(store, file.path), file) for file in missing]
         renewed = {file.digest for file in missing} | {digest for digest in wanted if store.is_damaged(digest)}
         with explained(f"read {self.root}"):
             self.place = [place for place in sorted(links) if links[place] in renewed or not self._is_placed(place, links[place])]

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -34,8 +32,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.sources.network import 
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import existing_parent, wrong_digest
-from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt, telling_damage
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import wrong_digest
+from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt, telling_damage, way_in
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
 Report = Callable[[str], None]
@@ -228,7 +226,7 @@ def gguf_goods(ref: FileRef, store: Store, settings: Settings, pinned: Digest | 
     goods.local_size = sum(layer.size for layer in image.blobs.values())
     goods.read = [] if stored else [blob.path]
     if not stored and is_needed(store, blob.path, digest, blob.stamp):
-        goods.items.append(Item(blob.path, digest, blob.size, _how(store, blob.path), partial(source.open, blob), blob.stamp))
+        goods.items.append(Item(blob.path, digest, blob.size, way_in(store, blob.path), partial(source.open, blob), blob.stamp))
     for layer in image.blobs.values():
         if layer.data is not None and not store.holds(layer.digest, layer.size):
             goods.items.append(Item(layer.media_type, layer.digest, layer.size, "write", partial(BytesIO, layer.data)))
@@ -261,16 +259,5 @@ def folder_goods(ref: FileRef, store: Store, repo: str, pinned: Digest | None) -
     goods.read = [file.path for file in (*files, *folder.others)]
     lacking = {file.digest: file for file in files if file.digest and is_needed(store, file.path, file.digest, file.stamp)}
     for digest, file in lacking.items():
-        goods.items.append(Item(file.path, digest, file.size, _how(store, file.path), partial(source.open, file), file.stamp))
+        goods.items.append(Item(file.path, digest, file.size, way_in(store, file.path), partial(source.open, file), file.stamp))
     return goods
-
-
-def _how(store: Store, path: str) -> str:
-    """Decide between a hard link and a copy: a link keeps its context of SELinux, by which nginx might not be let in."""
-    return "link" if store.can_link(path) and _context(path) == _context(existing_parent(str(store.root))) else "copy"
-
-
-def _context(path: str) -> bytes:
-    with suppress(OSError):
-        return os.getxattr(os.path.realpath(path), "security.selinux")
-    return b""

@@ -9,14 +9,16 @@ was noted of it would still be believed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelError, explained
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Memory, Stamp, hash_file
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import existing_parent
 
 
 @contextmanager
@@ -43,6 +45,17 @@ def is_needed(store: Store, path: str, digest: Digest, stamp: Stamp) -> bool:
         known = store.stamps.recall(path, stamp)
         store.stamps.hold(path, Memory(stamp, digest, known.facts if known else {}))
     return True
+
+
+def way_in(store: Store, path: str) -> str:
+    """Decide between a hard link and a copy: a link keeps its context of SELinux, by which nginx might not be let in."""
+    return "link" if store.can_link(path) and _context(path) == _context(existing_parent(str(store.root))) else "copy"
+
+
+def _context(path: str) -> bytes:
+    with suppress(OSError):
+        return os.getxattr(os.path.realpath(path), "security.selinux")
+    return b""
 
 
 def refuse_spoilt(store: Store, path: str, digest: Digest, stamp: Stamp) -> None:

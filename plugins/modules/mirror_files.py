@@ -56,7 +56,8 @@ options:
       src:
         description:
           - A file on the managed host. Where it may not change behind the store's back (owned by the user that runs the module, writable to
-            nobody else, readable to all) and lies on the tree's file system, it is taken by a hard link, else by a copy.
+            nobody else, readable to all) and lies on the tree's file system with the tree's SELinux context, it is taken by a hard link,
+            else by a copy.
           - With O(files[].sha256), it may be gone once the store has it.
         type: path
       url:

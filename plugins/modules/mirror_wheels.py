@@ -52,8 +52,8 @@ options:
           - The folder. Taken are C(*.whl) and C(*.tar.gz), folders in it are left alone.
           - Where it has a file C(SHA256SUMS), every wheel and source archive must be in that list, and have that digest.
           - Where a file may not change behind the store's back (owned by the user that runs the module, writable to nobody else, readable
-            to all) and lies on the tree's file system, it is taken by a hard link, else by a copy. Editing such a file in place changes
-            what is offered too, so replace files by renaming new ones over them.
+            to all) and lies on the tree's file system with the tree's SELinux context, it is taken by a hard link, else by a copy. Editing
+            such a file in place changes what is offered too, so replace files by renaming new ones over them.
         type: path
       locks:
         description:
