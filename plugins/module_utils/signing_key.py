@@ -17,7 +17,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.package_folders import 
 
 NEEDS = "gpg (Debian, Ubuntu) or gnupg2 (EL)"
 OWNER = "onprem.llm mirror"
-FINGERPRINT = re.compile(r"^sec:.*?\n(?:grp:.*\n)?fpr:+([0-9A-F]{40}):", re.MULTILINE)
+# What GnuPG tells of keys: the fingerprint of one, the first of its parts, and what it calls each part's secret half.
+FINGERPRINT = re.compile(r"^fpr:+([0-9A-F]{40}):", re.MULTILINE)
+GRIP = re.compile(r"^grp:+([0-9A-F]{40}):", re.MULTILINE)
 
 
 class SigningKey:
@@ -34,11 +36,16 @@ class SigningKey:
         """Return the fingerprint of the key; empty where there is none."""
         if not Path(self.home).is_dir():
             return ""
-        listed = self._gpg("--with-colons", "--with-fingerprint", "--list-secret-keys").decode("utf-8", "replace")
-        found = FINGERPRINT.findall(listed)
+        # Which secret keys there are could be asked of GnuPG's agent, but that one stays behind, and it may be signing for another run.
+        listed = self._gpg("--with-colons", "--with-fingerprint", "--with-keygrip", "--list-keys").decode("utf-8", "replace")
+        found = [fingerprint for fingerprint, grips in _keys(listed) if any(self._has_secret(grip) for grip in grips)]
         if len(found) > 1:
             raise ModelError(f"{self.home} has {len(found)} secret keys, but one was expected: remove those that shall not sign.")
         return found[0] if found else ""
+
+    def _has_secret(self, grip: str) -> bool:
+        """Tell whether the secret half is here of what GnuPG calls so: the agent keeps it in a file of that name."""
+        return Path(self.home, "private-keys-v1.d", f"{grip}.key").is_file()
 
     def make(self, given: str) -> None:
         """Make a key, or take the one whose text is ``given``."""
@@ -83,3 +90,9 @@ class SigningKey:
         finally:
             with contextlib.suppress(ModelError):
                 run_tool(["gpgconf", "--homedir", self.home, "--kill", "all"], NEEDS, env={"GNUPGHOME": os.fspath(self.home)})
+
+
+def _keys(listed: str) -> list[tuple[str, list[str]]]:
+    """Return each key of a list as GnuPG writes it."""
+    blocks = re.split(r"^pub:", listed, flags=re.MULTILINE)[1:]
+    return [(found.group(1), GRIP.findall(block)) for block in blocks if (found := FINGERPRINT.search(block))]
