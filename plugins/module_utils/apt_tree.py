@@ -33,6 +33,9 @@ LAYOUT, PLACE, KEY = "apt", "www/apt", "llm-mirror.asc"
 NEEDS = "apt-utils"
 DEB = re.compile(r"[a-z0-9][a-z0-9+.-]*_(?:[0-9]+%3a)?[A-Za-z0-9.+~-]+_(?P<arch>[a-z0-9-]+)\.deb", re.ASCII)
 FILENAME = re.compile(r"^Filename: *(.+)$", re.MULTILINE)
+# Digests that apt-ftparchive gives if it is not told otherwise, by the words for them in a Release file.
+OTHERS = {"MD5Sum": "MD5", "SHA1": "SHA1", "SHA512": "SHA512"}
+OTHER = re.compile(rf"^(?:{'|'.join(OTHERS)}):", re.MULTILINE)
 SHA256 = re.compile(r"^SHA256: *([0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -130,7 +133,8 @@ class AptPlan:
                 # No time in it, so that the same packages make the same list.
                 (suite / name / "Packages.gz").write_bytes(gzip.compress(text, mtime=0))
             places += [f"{name}/Packages", f"{name}/Packages.gz"]
-        settings = {**self.suite.settings(), "Acquire-By-Hash": "yes"}
+        # Of the digests that it is told, apt asks by the strongest, and there are only copies by their sha256.
+        settings = {**self.suite.settings(), "Acquire-By-Hash": "yes", **dict.fromkeys(OTHERS.values(), "false")}
         options = [word for name, value in settings.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
         release = run_tool(["apt-ftparchive", *options, "release", str(suite)], NEEDS)
         with explained(f"write {suite}"):
@@ -189,7 +193,7 @@ def _is_published(folder: MirrorFolder, suite: Suite, key: SigningKey, links: Ma
     root = folder.root / suite.place
     inline = _text(root / "InRelease")
     settings = "".join(f"\n{name}: {value}" for name, value in suite.settings().items())
-    if any(line not in f"\n{inline}" for line in settings.split("\n") if line):
+    if OTHER.search(inline) or any(line not in f"\n{inline}" for line in settings.split("\n") if line):
         return False
     for arch, name in suite.lists().items():
         told = _text(root / name / "Packages")

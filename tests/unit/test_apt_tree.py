@@ -1,7 +1,8 @@
-"""A tree for apt that was made elsewhere."""
+"""A tree for apt: what clients are told, what is taken back, and one that was made elsewhere."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.apt_tree import Suite, 
 from ansible_collections.onprem.llm.plugins.module_utils.names import as_digest
 from ansible_collections.onprem.llm.plugins.module_utils.signing_key import SigningKey
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
+from ansible_collections.onprem.llm.tests.unit.helpers.mirror_shelf import CallModule, Shelf, shelf_of, use_stand_ins
 
 DEB = "www/apt/pool/tool_1.0_amd64.deb"
 
@@ -37,3 +39,46 @@ def test_a_folder_with_packages_of_its_own_needs_the_key(carried: Store, tmp_pat
     folder.mkdir()
     plan = plan_apt(carried, [str(folder)], Suite("llm", "main", ("amd64",)), SigningKey(str(tmp_path / "no")), given_key="", purge=False)
     assert plan.make_key and plan.sign
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, call_module: CallModule, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """Return a folder of packages and the mirror that offers them."""
+    use_stand_ins(monkeypatch)
+    shelf = shelf_of("apt", tmp_path, call_module)
+    shelf.fill(0o644)
+    return shelf
+
+
+LISTED = re.compile(r"^ ([0-9a-f]+) +[0-9]+ (\S+)/[^/\n]+$", re.MULTILINE)
+
+
+def by_hash(suite: Path) -> list[Path]:
+    """Return the files that apt asks for: each list that the signed file names, by each digest that it gives."""
+    sections = re.split(r"^(\w+):$", (suite / "InRelease").read_text(), flags=re.MULTILINE)[1:]
+    return [
+        suite / folder / "by-hash" / section / digest
+        for section, text in zip(sections[::2], sections[1::2], strict=True)
+        for digest, folder in LISTED.findall(text)
+    ]
+
+
+def test_each_list_is_there_by_each_digest_that_is_told(shelf: Shelf) -> None:
+    assert shelf.call()["changed"]
+    suite = shelf.root / "www/apt/dists/llm"
+    asked = by_hash(suite)
+    assert len(asked) == 2 and [path.is_file() for path in asked] == [True, True]
+    (shelf.source.parent / "more_1_amd64.deb").write_bytes(b"more")
+    assert shelf.call()["changed"]
+    assert [path.is_file() for path in [*asked, *by_hash(suite)]] == [True] * 4, "a client may have read the signed file before"
+
+
+def test_a_tree_that_told_other_digests_is_made_anew_once(shelf: Shelf) -> None:
+    shelf.call()
+    suite = shelf.root / "www/apt/dists/llm"
+    for name in ("InRelease", "Release"):
+        with (suite / name).open("a") as stream:
+            stream.write(f"SHA512:\n {'0' * 128} 1 main/binary-amd64/Packages\n")
+    assert shelf.call()["actions"] == [f"write and sign {suite}"]
+    assert all(path.is_file() for path in by_hash(suite))
+    assert not shelf.call()["changed"]

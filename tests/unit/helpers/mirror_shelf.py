@@ -117,16 +117,25 @@ def use_stand_ins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             describe_rpms(Path(words[-1]))
             return b""
         if "packages" in words:
-            debs = sorted(Path(cwd, "pool").iterdir())
-            return "\n\n".join(f"Filename: pool/{deb.name}\nSHA256: {sha256_of(deb)}" for deb in debs).encode()
-        settings = [word.partition("Release::")[2].replace("=", ": ", 1) for word in words if "Release::" in word]
-        lists = [path for path in sorted(Path(words[-1]).rglob("*")) if path.is_file()]
-        return "".join(f"{line}\n" for line in [*settings, *(f" {sha256_of(path)} {path.name}" for path in lists)]).encode()
+            debs = sorted(Path(cwd, "pool").rglob("*.deb"))
+            return "\n\n".join(f"Filename: {deb.relative_to(cwd)}\nSHA256: {sha256_of(deb)}" for deb in debs).encode()
+        return release_of(Path(words[-1]), dict(word.partition("Release::")[2].split("=", 1) for word in words if "Release::" in word))
 
     for module in (apt_tree, rpm_tree):
         monkeypatch.setattr(module, "run_tool", run)
     monkeypatch.setattr(mirror_apt, "SigningKey", KeyAtHand)
     return asked
+
+
+def release_of(suite: Path, settings: dict[str, str]) -> bytes:
+    """Return what apt-ftparchive tells of a suite: by all the digests that it knows, less those that are set to false."""
+    lines, lists = [], [path for path in sorted(suite.rglob("*")) if path.is_file()]
+    for section, name in (("MD5Sum", "MD5"), ("SHA1", "SHA1"), ("SHA256", "SHA256"), ("SHA512", "SHA512")):
+        if settings.pop(name, "true") == "true":
+            lines += [f"{section}:"]
+            digests = {path: hashlib.new(name, path.read_bytes(), usedforsecurity=False).hexdigest() for path in lists}
+            lines += [f" {digests[path]} {path.stat().st_size} {path.relative_to(suite)}" for path in lists]
+    return "".join(f"{line}\n" for line in [*(f"{name}: {value}" for name, value in settings.items()), *lines]).encode()
 
 
 def describe_rpms(root: Path) -> None:
