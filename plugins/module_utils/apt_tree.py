@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Decides what must happen for the mirror to offer just these packages to apt; then does exactly that.
 
-``www/apt/pool/<file>``                                the packages, hard links to the store
+``www/apt/pool/[epoch-<n>/]<file>``                    the packages, hard links to the store
 ``www/apt/dists/<suite>/<component>/binary-<arch>/``   what apt-ftparchive says of them, also by hash, so that no client sees half a change
 ``www/apt/dists/<suite>/{Release,InRelease}``          the digests of these, signed
 ``www/apt/llm-mirror.asc``                             the key, for clients
@@ -32,6 +32,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 LAYOUT, PLACE, KEY = "apt", "www/apt", "llm-mirror.asc"
 NEEDS = "apt-utils"
 DEB = re.compile(r"[a-z0-9][a-z0-9+.-]*_(?:[0-9]+%3a)?[A-Za-z0-9.+~-]+_(?P<arch>[a-z0-9-]+)\.deb", re.ASCII)
+# How apt and dpkg write the epoch of a version in the name of a file. An archive has none there: clients differ in how they ask for a '%'.
+EPOCH = re.compile(r"_([0-9]+)%3a", re.ASCII)
+PLACE_OF_EPOCH = re.compile(r"pool/epoch-([0-9]+)/([^_/]+)_([^/]+)", re.ASCII)
 FILENAME = re.compile(r"^Filename: *(.+)$", re.MULTILINE)
 # Digests that apt-ftparchive gives if it is not told otherwise, by the words for them in a Release file.
 OTHERS = {"MD5Sum": "MD5", "SHA1": "SHA1", "SHA512": "SHA512"}
@@ -81,6 +84,11 @@ class AptPlan:
     read: list[str] = field(default_factory=list)
 
     @property
+    def packages(self) -> list[str]:
+        """Return the packages by the names of their files."""
+        return sorted(_file_of(place) for place in self.folder.links)
+
+    @property
     def changed(self) -> bool:
         """Tell whether anything would be done."""
         return bool(self.actions)
@@ -116,6 +124,7 @@ class AptPlan:
             shutil.rmtree(work, ignore_errors=True)
             (work / "pool").mkdir(parents=True)
             for place in self.folder.links:
+                (work / place).parent.mkdir(exist_ok=True)
                 os.link(self.folder.root / place, work / place)
         try:
             self._publish(work, self._describe(work))
@@ -168,8 +177,7 @@ def plan_apt(
     plan = AptPlan(folder, suite, key, given_key)
     found = read_packages(folders, ".deb", DEB, store.stamps)
     plan.read = [file.path for file in found.values()]
-    # The epoch of a version is no part of a file's name in an archive.
-    links = {f"pool/{re.sub('_[0-9]+%3a', '_', name)}": file.digest for name, file in found.items()}
+    links = {_place_of(name): file.digest for name, file in found.items()}
     asked = set(links)
     links = links if purge else with_kept(folder, links, ".deb")
     there = folder.there
@@ -187,6 +195,17 @@ def plan_apt(
     if folder.place or folder.ingest:
         folder.check_space()
     return plan
+
+
+def _place_of(file: str) -> str:
+    """Return where a package is offered: two epochs of a version are two packages, though archives name their files alike."""
+    found = EPOCH.search(file)
+    return f"pool/epoch-{found.group(1)}/{EPOCH.sub('_', file)}" if found else f"pool/{file}"
+
+
+def _file_of(place: str) -> str:
+    found = PLACE_OF_EPOCH.fullmatch(place)
+    return f"{found.group(2)}_{found.group(1)}%3a{found.group(3)}" if found else place.rpartition("/")[2]
 
 
 def _is_published(folder: MirrorFolder, suite: Suite, key: SigningKey, links: Mapping[str, Digest]) -> bool:

@@ -193,7 +193,7 @@ def main() -> None:
     module.exit_json(
         changed=bool(actions),
         actions=actions,
-        packages=sorted(place.rpartition("/")[2] for place in plan.folder.links),
+        packages=plan.packages,
         fingerprint=fingerprint,
         bytes_copied=plan.folder.bytes_copied,
         diff=diff,

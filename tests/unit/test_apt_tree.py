@@ -82,3 +82,30 @@ def test_a_tree_that_told_other_digests_is_made_anew_once(shelf: Shelf) -> None:
     assert shelf.call()["actions"] == [f"write and sign {suite}"]
     assert all(path.is_file() for path in by_hash(suite))
     assert not shelf.call()["changed"]
+
+
+def test_two_epochs_of_a_version_are_kept_apart(shelf: Shelf) -> None:
+    bodies = {"x_2.0_all.deb": b"none", "x_1%3a2.0_all.deb": b"one", "x_2%3a2.0_all.deb": b"two"}
+    for name, body in bodies.items():
+        (shelf.source.parent / name).write_bytes(body)
+    result = shelf.call(owner="role")
+    pool = shelf.root / "www/apt/pool"
+    offered = {str(path.relative_to(pool)): path.read_bytes() for path in pool.rglob("x_*")}
+    # No '%' in a name: not every apt asks for one alike.
+    assert offered == {"x_2.0_all.deb": b"none", "epoch-1/x_2.0_all.deb": b"one", "epoch-2/x_2.0_all.deb": b"two"}
+    assert [name for name in result["packages"] if name.startswith("x_")] == ["x_1%3a2.0_all.deb", "x_2%3a2.0_all.deb", "x_2.0_all.deb"]
+    told = (shelf.root / "www/apt/dists/llm/main/binary-amd64/Packages").read_text()
+    assert all(f"Filename: pool/{place}\n" in told for place in offered)
+    assert not shelf.call(owner="role")["changed"]
+    (shelf.source.parent / "x_1%3a2.0_all.deb").unlink()
+    assert shelf.call(owner="role")["changed"]
+    assert {str(path.relative_to(pool)) for path in pool.rglob("*")} == {shelf.file, "x_2.0_all.deb", "epoch-2", "epoch-2/x_2.0_all.deb"}
+
+
+def test_another_epoch_does_not_replace_what_stays(shelf: Shelf) -> None:
+    old, new = (shelf.source.parent / name for name in ("x_2.0_all.deb", "x_1%3a2.0_all.deb"))
+    old.write_bytes(b"none")
+    shelf.call()
+    old.unlink()
+    new.write_bytes(b"one")
+    assert shelf.call()["packages"] == [shelf.file, new.name, old.name]
