@@ -35,6 +35,7 @@ DEB = re.compile(r"[a-z0-9][a-z0-9+.-]*_(?:[0-9]+%3a)?[A-Za-z0-9.+~-]+_(?P<arch>
 # How apt and dpkg write the epoch of a version in the name of a file. An archive has none there: clients differ in how they ask for a '%'.
 EPOCH = re.compile(r"_([0-9]+)%3a", re.ASCII)
 PLACE_OF_EPOCH = re.compile(r"pool/epoch-([0-9]+)/([^_/]+)_([^/]+)", re.ASCII)
+SIGNED = ("InRelease", "Release.gpg", "Release")
 FILENAME = re.compile(r"^Filename: *(.+)$", re.MULTILINE)
 # Digests that apt-ftparchive gives if it is not told otherwise, by the words for them in a Release file.
 OTHERS = {"MD5Sum": "MD5", "SHA1": "SHA1", "SHA512": "SHA512"}
@@ -82,6 +83,8 @@ class AptPlan:
     make_key: bool = False
     sign: bool = False
     read: list[str] = field(default_factory=list)
+    # The folders of suites that are no more asked for.
+    old: list[str] = field(default_factory=list)
 
     @property
     def packages(self) -> list[str]:
@@ -98,7 +101,7 @@ class AptPlan:
         """Say in words what would be done, in the order in which it is done."""
         said = [f"{'import' if self.given_key else 'make'} the key in {self.key.home}"] if self.make_key else []
         lists = [f"write and sign {self.folder.root}/{self.suite.place}"] if self.sign else []
-        return said + self.folder.actions + lists
+        return said + self.folder.actions + lists + [f"remove {self.folder.root}/{place}" for place in self.old]
 
     @property
     def learned(self) -> bool:
@@ -113,9 +116,18 @@ class AptPlan:
         """Do it."""
         if self.make_key:
             self.key.make(self.given_key)
-        self.folder.apply(self._write_lists if self.sign else lambda: None)
+        self.folder.apply(self._change_lists)
         for key in self.keys():
             self.folder.store.write_stamp(key)
+
+    def _change_lists(self) -> None:
+        if self.sign:
+            self._write_lists()
+        for suite in (self.folder.root / place for place in self.old):
+            with explained(f"remove {suite}"):
+                for name in SIGNED:
+                    (suite / name).unlink(missing_ok=True)
+                shutil.rmtree(suite)
 
     def _write_lists(self) -> None:
         """Let the distribution's tool describe the packages, in a copy of the tree; then move its lists into place, the signed one last."""
@@ -178,15 +190,16 @@ def plan_apt(
     found = read_packages(folders, ".deb", DEB, store.stamps)
     plan.read = [file.path for file in found.values()]
     links = {_place_of(name): file.digest for name, file in found.items()}
-    asked = set(links)
+    asked = set(links) | ({suite.place} if folders or folder.owned else set())
     links = links if purge else with_kept(folder, links, ".deb")
     there = folder.there
     unwanted = {place for place in there if place.startswith("pool/")} if purge else there & folder.owned
     folder.plan(links, {}, {file.digest: file for file in found.values()}, unwanted=unwanted, asked=asked)
+    plan.old = _old_suites(folder, suite, purge=purge)
     if not links and not there:
         # Nobody has ever asked for packages, so there is nothing to sign.
         return plan
-    if not folders and not folder.actions:
+    if not folders and not plan.actions:
         # Nothing is asked for and nothing goes. The tree may have been carried here with its signature, and the key is elsewhere.
         return plan
     fingerprint = key.fingerprint if Path(key.home).is_dir() else ""
@@ -206,6 +219,15 @@ def _place_of(file: str) -> str:
 def _file_of(place: str) -> str:
     found = PLACE_OF_EPOCH.fullmatch(place)
     return f"{found.group(2)}_{found.group(1)}%3a{found.group(3)}" if found else place.rpartition("/")[2]
+
+
+def _old_suites(folder: MirrorFolder, suite: Suite, *, purge: bool) -> list[str]:
+    """Return the suites that are no more asked for: all but this one with ``purge``, else those that the same owner asked for before."""
+    paths = [path for path in sorted((folder.root / "dists").glob("*")) if path.is_dir() and not path.is_symlink()]
+    others = [f"dists/{path.name}" for path in paths if path.name != suite.name]
+    asked = [place for place in folder.owned if place.startswith("dists/")]
+    # An owner who has packages and no suite was noted by an earlier version, and all suites were made for them.
+    return others if purge or (folder.owned and not asked) else [place for place in others if place in asked]
 
 
 def _is_published(folder: MirrorFolder, suite: Suite, key: SigningKey, links: Mapping[str, Digest]) -> bool:

@@ -44,7 +44,9 @@ options:
     elements: path
     default: []
   suite:
-    description: Name of the suite, which clients name in their sources.
+    description:
+      - Name of the suite, which clients name in their sources.
+      - One that O(owner) has asked for before under another name is removed, and with O(purge) all others are.
     type: str
     default: llm
   component:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -109,3 +110,56 @@ def test_another_epoch_does_not_replace_what_stays(shelf: Shelf) -> None:
     old.unlink()
     new.write_bytes(b"one")
     assert shelf.call()["packages"] == [shelf.file, new.name, old.name]
+
+
+def suites(shelf: Shelf) -> list[str]:
+    """Return the suites that clients may name."""
+    return sorted(path.name for path in (shelf.root / "www/apt/dists").iterdir())
+
+
+def test_a_suite_that_was_renamed_is_not_served_any_more(shelf: Shelf) -> None:
+    dists = shelf.root / "www/apt/dists"
+    shelf.call(owner="role")
+    for suite, before in (("stable", "llm"), ("llm", "stable")):
+        checked = shelf.call(owner="role", suite=suite, check=True)
+        assert suites(shelf) == [before]
+        renamed = shelf.call(owner="role", suite=suite)
+        assert renamed["actions"] == checked["actions"]
+        assert renamed["actions"][-2:] == [f"write and sign {dists / suite}", f"remove {dists / before}"]
+        assert suites(shelf) == [suite] and shelf.offered.is_file()
+        assert not shelf.call(owner="role", suite=suite)["changed"]
+
+
+def test_suites_of_others_stay(shelf: Shelf) -> None:
+    shelf.call(owner="role")
+    shelf.call(owner="other", suite="edge")
+    shelf.call(suite="mine")
+    assert suites(shelf) == ["edge", "llm", "mine"]
+    shelf.call(owner="other", suite="stable")
+    assert suites(shelf) == ["llm", "mine", "stable"]
+    shelf.call(suite="stable", purge=True)
+    assert suites(shelf) == ["stable"]
+    assert not shelf.call(suite="stable", purge=True)["changed"]
+
+
+def test_a_suite_of_an_earlier_version_that_noted_none_goes(shelf: Shelf) -> None:
+    shelf.call(owner="role")
+    record = shelf.root / "published/role/www.apt.json"
+    record.write_text(json.dumps({"places": [f"pool/{shelf.file}"]}))
+    shelf.call(owner="role", suite="stable")
+    assert suites(shelf) == ["stable"]
+
+
+def test_what_nobody_has_asked_for_is_not_noted(tmp_path: Path, call_module: CallModule, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_stand_ins(monkeypatch)
+    shelf = shelf_of("apt", tmp_path, call_module)
+    assert not shelf.call(owner="role", folders=[])["changed"]
+
+
+def test_a_suite_without_packages_is_still_signed(shelf: Shelf) -> None:
+    shelf.call(owner="role")
+    shelf.call(owner="role", folders=[])
+    assert suites(shelf) == ["llm"] and not shelf.offered.exists()
+    assert not shelf.call(owner="role", folders=[])["changed"]
+    shelf.call(owner="role", folders=[], suite="stable")
+    assert suites(shelf) == ["stable"]
