@@ -27,6 +27,8 @@ class Lock:
     path: str
     pins: Mapping[tuple[str, object], frozenset[Digest]] = field(default_factory=dict)
     sums: Mapping[str, Digest] = field(default_factory=dict)
+    # The pins that every client needs; the others have an environment marker.
+    always: frozenset[tuple[str, object]] = frozenset()
 
     def allowed(self, name: DistName) -> frozenset[Digest]:
         """Return the digests that the file may have; none if the lock does not know it."""
@@ -52,13 +54,15 @@ def parse_lock(text: str, path: str) -> Lock:
     if SUM_LINE.fullmatch(lines[0]):
         return Lock(path, sums=dict(_sum(line, path) for line in lines))
     pins: dict[tuple[str, object], frozenset[Digest]] = {}
+    always = set()
     for line in lines:
         # Options such as --index-url say where files come from, and here they have come already.
         if line.startswith("-") and not line.startswith(("-r", "--requirement", "-c", "--constraint")):
             continue
         key, digests = _pin(line, path)
         pins[key] = pins.get(key, frozenset()) | digests
-    return Lock(path, pins=pins)
+        always |= set() if ";" in line else {key}
+    return Lock(path, pins=pins, always=frozenset(always))
 
 
 def _joined(text: str) -> list[str]:

@@ -34,6 +34,8 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.client import 
 
 QUESTIONS_AT_ONCE = 8
 MACHINE = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
+# What Debian calls a machine, as mirror_apt_architectures does, and what wheels call it.
+OF_DEBIAN = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class WheelSet:
     index_urls: tuple[str, ...]
     machines: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
+
+    @property
+    def clients(self) -> str:
+        """Return for which clients it is, in words."""
+        return " with ".join(" or ".join(values) for values in (self.machines, [f"CPython {each}" for each in self.pythons]) if values)
 
     @property
     def key(self) -> str:
@@ -101,11 +108,17 @@ def as_wheel_set(lock: Lock, index_urls: Sequence[str], machines: Sequence[str],
         for value in values:
             if not pattern.fullmatch(value):
                 raise ModelError(f"{option} of {lock.path} has {value!r}, but one like {example} was expected: correct it.")
+    for machine in machines:
+        if machine in OF_DEBIAN:
+            raise ModelError(f"machines of {lock.path} has {machine!r}, which wheels call {OF_DEBIAN[machine]}: correct it.")
     return WheelSet(lock, tuple(as_server(url) for url in index_urls), tuple(machines), tuple(pythons))
 
 
 def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
-    """Return the files of a set; ask the indexes where no run before has."""
+    """Return the files of a set; ask the indexes where no run before has.
+
+    ``ModelError`` where no index offers what a pin asks for, or nothing of it is for these machines and Pythons.
+    """
     path = store.root / "locks" / f"{wanted.key}.json"
     with explained(f"read {path}"):
         text = path.read_bytes() if path.is_file() else b""
@@ -113,7 +126,8 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
     if known is not None and all(store.holds(file.digest, file.size) for file in known if file.signed):
         # An earlier version has let other wheels pass, and has kept queries.
         files = tuple(file for file in known if _is_wanted(file.file, wanted))
-        return Choice(files, path, is_known=not any(as_address(file.url).has_query for file in known))
+        if _is_whole(wanted, files):
+            return Choice(files, path, is_known=not any(as_address(file.url).has_query for file in known))
     projects = sorted({project for project, _version in wanted.lock.pins})
     with Client(access) as client, ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
 
@@ -122,8 +136,16 @@ def choose(wanted: WheelSet, store: Store, access: Access) -> Choice:
 
         answers = dict(zip(projects, pool.map(offered, projects)))
         chosen = {file.digest: file for pin in wanted.lock.pins for file in _chosen(wanted, pin, answers[pin[0]])}
+        if not chosen:
+            raise ModelError(f"machines and pythons leave none of the files of {wanted.lock.path} for {wanted.clients}: correct them.")
         sized = list(pool.map(lambda file: _sized(file, access), chosen.values()))
     return Choice(tuple(sorted(sized, key=lambda file: file.file)), path, is_known=False)
+
+
+def _is_whole(wanted: WheelSet, files: Sequence[WantedFile]) -> bool:
+    """Tell whether there is something for every pin that all clients need; an earlier version has let such a pin go without a word."""
+    digests = {file.digest for file in files}
+    return bool(files) and not any(digests.isdisjoint(wanted.lock.pins[pin]) for pin in wanted.lock.always)
 
 
 def _known(text: bytes, path: Path) -> list[WantedFile]:
@@ -162,7 +184,13 @@ def _chosen(wanted: WheelSet, pin: tuple[str, object], offered: Sequence[Offered
             raise ModelError(f"{as_address(file.url)} is offered as a file of {project}, which its name is not: name another index.")
     wheels = [file for file in found if file.file.endswith(".whl")]
     # Of a source archive there is need only where nobody has built a wheel.
-    return [file for file in wheels or found if _is_wanted(file.file, wanted)]
+    fitting = [file for file in wheels or found if _is_wanted(file.file, wanted)]
+    if not fitting and pin in wanted.lock.always:
+        raise ModelError(
+            f"{wanted.lock.path} asks for {project}, but no wheel of it is for {wanted.clients}: "
+            f"correct machines and pythons, or make the lock for those clients."
+        )
+    return fitting
 
 
 def _is_wanted(file: str, wanted: WheelSet) -> bool:

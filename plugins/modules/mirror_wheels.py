@@ -86,6 +86,7 @@ options:
         description:
           - Machines of the clients, such as V(x86_64) and V(aarch64), with Linux and the GNU C library. Wheels for others are left out, and
             so are those for other systems and for musl. Empty for all that the lock has.
+          - Where no wheel of a project is left, the run fails, unless the lock has an environment marker for it.
         type: list
         elements: str
         default: []

@@ -71,6 +71,51 @@ def test_what_an_earlier_version_has_let_pass_is_left_out(call: Call, params: di
     assert named(again) == USABLE and not again["changed"] and index.asked == []
 
 
+@pytest.mark.parametrize(("machine", "right"), [("amd64", "x86_64"), ("arm64", "aarch64")])
+def test_a_machine_is_named_as_wheels_name_it(call: Call, params: dict[str, Any], index: StandinIndex, machine: str, right: str) -> None:
+    params["sources"][0]["machines"] = ["x86_64", machine]
+    refused = call(params)
+    assert refused["failed"] and index.asked == []
+    assert refused["msg"] == f"machines of lock has '{machine}', which wheels call {right}: correct it."
+
+
+@pytest.mark.parametrize("narrow", [{"machines": ["ppc64le"]}, {"pythons": ["3.11"]}])
+def test_a_pin_of_which_nothing_is_left_is_refused(call: Call, params: dict[str, Any], narrow: dict[str, Any], tmp_path: Path) -> None:
+    params["sources"][0].update(narrow)
+    for check in (True, False):
+        refused = call(params, check=check)
+        assert refused["failed"] and "lock asks for demo, but no wheel of it is for" in refused["msg"]
+        assert next(iter(narrow.values()))[0] in refused["msg"]
+    assert not (tmp_path / "mirror" / "locks").exists()
+
+
+def test_a_pin_for_some_clients_alone_may_fall_away(call: Call, params: dict[str, Any], index: StandinIndex) -> None:
+    source = params["sources"][0]
+    source.update(lock=index.lock().replace("demo==1.0", "demo==1.0 ; platform_machine == 'x86_64'"), machines=["aarch64"])
+    assert named(call(params)) == ["plain-1.0-py3-none-any.whl"]
+    index.asked.clear()
+    assert not call(params)["changed"] and index.asked == []
+
+
+def test_a_lock_of_which_nothing_is_left_is_refused(call: Call, params: dict[str, Any], index: StandinIndex) -> None:
+    del index.files["plain-1.0-py3-none-any.whl"]
+    lock = index.lock().replace("demo==1.0", "demo==1.0 ; platform_machine == 'x86_64'")
+    params["sources"][0].update(lock=lock, machines=["ppc64le"])
+    assert "leave none of the files of lock" in call(params)["msg"]
+
+
+def test_an_answer_of_an_earlier_version_that_lacks_a_pin_is_asked_again(
+    call: Call, params: dict[str, Any], index: StandinIndex, tmp_path: Path
+) -> None:
+    call(params)
+    answer = answer_of(tmp_path)
+    answer.write_text(json.dumps([entry for entry in json.loads(answer.read_text()) if not entry["file"].startswith("demo-")]))
+    index.asked.clear()
+    assert named(call(params)) == USABLE and "/simple/demo/" in index.asked
+    index.asked.clear()
+    assert not call(params)["changed"] and index.asked == []
+
+
 GOOD = {"file": USABLE[1], "digest": "0" * 64, "url": "http://h/x", "size": 1}
 
 
