@@ -1,35 +1,26 @@
-"""A mirror that leaves files out and gives blobs a host name of their own: what stock clients make of it."""
+"""A mirror that leaves files out: what stock clients make of it, by a branch and by the real commit."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import ADDRESS, FOLDER, HUB, REPO, URL, Client, Mirror, fill
+from conftest import FOLDER, HUB, INPUTS, REPO, ROOT_OF_TREE, URL, Client, Mirror, fill
 from molecule_client import changed
 
 from tools.testbed.clients import path_of
 
 LEFT_OUT = "generation_config.json"
-BLOBS = "blobs.mirror.test"
-OLLAMA = "/opt/ollama/current/bin/ollama"
-SECOND = f"{ADDRESS}/library/capital:2"
-FILTERED = {"mirror_ignore": [LEFT_OUT], "mirror_blob_name": BLOBS}
+MODELS = INPUTS["all"]["llm_models"]
 
 
 @pytest.fixture(scope="module")
-def filtered(client: Client, mirror: Mirror) -> Iterator[Mirror]:
-    """Leave a file out of every repository; let a second name lead to the mirror."""
-    address = client.host.check_output(f"getent hosts {ADDRESS.partition(':')[0]}").split()[0]
-    client.host.check_output("cp /etc/hosts /root/hosts")
-    client.host.check_output(f"echo '{address} {BLOBS}' >> /etc/hosts")
-    said = fill(**FILTERED)
-    assert changed(said) > 0 and changed(fill(**FILTERED)) == 0
+def filtered(mirror: Mirror) -> Iterator[Mirror]:
+    """Leave a file out of every repository."""
+    said = fill(mirror_ignore=[LEFT_OUT])
+    assert changed(said) > 0 and changed(fill(mirror_ignore=[LEFT_OUT])) == 0
     yield mirror
-    # The file under /etc is a mount: it cannot be replaced.
-    client.host.check_output("cat /root/hosts > /etc/hosts")
     fill()
 
 
@@ -72,21 +63,16 @@ def test_its_cache_is_what_the_mirror_says(client: Client, filtered: Mirror, gen
     assert "erified" in said and "mismatch" not in said.lower() and "missing" not in said.lower()
 
 
-def test_the_real_commit_has_the_real_list(client: Client, filtered: Mirror, info: dict[str, Any]) -> None:
-    pinned = ("--revision", info["origin"]["commit"])
-    assert LEFT_OUT in download(client, "hub-2", *pinned, fails=True)
-    folder = folder_of(download(client, "hub-2", *pinned, "--exclude", LEFT_OUT))
-    assert folder.endswith(pinned[1])
+def test_a_commit_that_the_list_names_has_the_real_list(client: Client, filtered: Mirror, info: dict[str, Any]) -> None:
+    commit = info["origin"]["commit"]
+    pinned = [{**model, "source": f"hf:{REPO}@{commit}"} if model["engine"] == "vllm" else model for model in MODELS]
+    before = filtered.host.check_output(f"find {ROOT_OF_TREE}/blobs/sha256 -type f").split()
+    fill(mirror_ignore=[LEFT_OUT], mirror_models=pinned)
+    # Clients that name no revision find the same as before.
+    assert client.json("curl", "-sS", f"{URL}/hf/api/models/{REPO}/revision/main")["sha"] == info["sha"]
+    assert sorted(filtered.host.check_output(f"find {ROOT_OF_TREE}/blobs/sha256 -type f").split()) == sorted(before)
+    assert LEFT_OUT in download(client, "hub-2", "--revision", commit, fails=True)
+    folder = folder_of(download(client, "hub-2", "--revision", commit, "--exclude", LEFT_OUT))
+    assert folder.endswith(commit)
     assert LEFT_OUT not in client.run("ls", folder)
-
-
-def test_ollama_follows_to_the_second_name(client: Client, filtered: Mirror) -> None:
-    with filtered.watched() as log:
-        client.run(OLLAMA, "pull", SECOND)
-    listed = {model["name"]: model for model in client.json("curl", "-sS", "http://127.0.0.1:11434/api/tags")["models"]}
-    assert "307" in {str(request.status) for request in log.files}
-    sent = sum(request.bytes for request in log.files if request.status in {200, 206})
-    assert listed[SECOND]["size"] > 98_000_000
-    # Every byte once: the redirect is what spares the first request for nothing.
-    assert listed[SECOND]["size"] <= sent < 1.05 * listed[SECOND]["size"], json.dumps([vars(request) for request in log.files][:20])
-    client.run(OLLAMA, "rm", SECOND)
+    assert changed(fill(mirror_ignore=[LEFT_OUT], mirror_models=pinned)) == 0
