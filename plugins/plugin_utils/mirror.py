@@ -16,11 +16,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import as_verify
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_packages import package_problems
 from ansible_collections.onprem.llm.plugins.plugin_utils.mirror_plan import mirror_publications
 from ansible_collections.onprem.llm.plugins.plugin_utils.nginx_site import (
-    HOST_NAME,
     PLAIN_PATH,
     address_problems,
     is_hidden,
-    is_ip,
     list_problems,
     texts_of,
     tls_problems,
@@ -48,7 +46,6 @@ def mirror_problems(inputs: Mapping[str, Any]) -> list[str]:
         *_root_problems(inputs["root"], inputs["harden"]),
         *address_problems("mirror", inputs),
         *list_problems("mirror", inputs, ("allow", "ignore")),
-        *_blob_name_problems(inputs["blob_name"]),
         *_access_problems(inputs),
         *tls_problems("mirror", inputs),
         *package_problems(inputs),
@@ -93,11 +90,6 @@ def _root_problems(root: str, harden: bool) -> Iterator[str]:
             f"mirror_root is {root!r}, which nginx does not see in its sandbox: choose another place, such as /srv/llm-mirror, "
             "or set mirror_harden: false."
         )
-
-
-def _blob_name_problems(name: str) -> Iterator[str]:
-    if name and (is_ip(name) or not HOST_NAME.fullmatch(name) or name.startswith("*")):
-        yield f"mirror_blob_name must be a host name (in punycode), but it is {name!r}: correct it, or leave it empty."
 
 
 def _access_problems(inputs: Mapping[str, Any]) -> Iterator[str]:
