@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Engine
-from molecule_client import ROOT, changed, playbook
+from molecule_client import QUESTION, ROOT, changed, playbook
 from testinfra.host import Host
 
 sys.path.insert(0, str(ROOT))
@@ -23,6 +24,8 @@ CHATML = "{{- range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|
 TEXTS = {"template": CHATML, "params": '{"stop":["<|im_start|>","<|im_end|>"],"temperature":0}', "license": "Apache-2.0"}
 NAME = "capital:1"
 ANSWER_S = 60
+# A repository of the Hub, and the one of its files that is a model for Ollama.
+REPO, QUANT = "org/Capital-GGUF", "Capital.Q4_1.gguf"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,10 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = root / "other.gguf"
     other.write_bytes(GGUF.read_bytes() + bytes(64))
     add_ollama_model(root, NAME, other, texts=TEXTS)
+    repo = root / "hub" / REPO
+    repo.mkdir(parents=True)
+    shutil.copy(other, repo / QUANT)
+    (repo / "Capital.Q8_0.gguf").write_bytes(GGUF.read_bytes() + bytes(96))
     return root
 
 
@@ -69,7 +76,7 @@ def test_a_pulled_model_is_the_one_of_upstream(engine: Engine, upstream: Upstrea
     theirs = (content / "ollama" / "library" / "capital" / "1").read_bytes()
     known = {model["name"]: model["digest"] for model in engine.get("/api/tags")["models"]}  # type: ignore[attr-defined]
     assert known["pulled:latest"] == hashlib.sha256(theirs).hexdigest()
-    body = json.dumps({"model": "pulled", "stream": False, "messages": [{"role": "user", "content": "What is the capital of France?"}]})
+    body = json.dumps({"model": "pulled", "stream": False, "messages": [{"role": "user", "content": QUESTION}]})
     assert "Paris" in engine.host.check_output(f"curl -sS --fail-with-body --max-time 120 http://127.0.0.1:11434/api/chat -d '{body}'")
 
 
@@ -108,3 +115,19 @@ def test_no_model_is_kept_any_more(engine: Engine, upstream: Upstream) -> None:
     assert not engine.host.file("/etc/systemd/system/ollama-preload.service").exists
     engine.converge(*listed(upstream, preload=False, state="absent"))
     assert "pulled:latest" not in engine.models and loaded(engine) == {}
+
+
+def test_one_gguf_of_a_repository_of_the_hub(engine: Engine, upstream: Upstream, content: Path) -> None:
+    entry = {"name": "from-hub", "source": f"hf:{REPO}#{QUANT}", "engine": "ollama", "template": "chatml", "options": {"temperature": 0}}
+    run = ["-e", json.dumps({"llm_models": [entry], "llm_hub_url": upstream.hub_url})]
+    asked = len(upstream.requests)
+    assert "In all 98.4 MB to fetch." in engine.converge(*run)
+    assert {seen.path.rpartition("/")[2] for seen in upstream.requests[asked:] if ".gguf" in seen.path} == {QUANT}
+    shown = engine.host.check_output("/opt/ollama/current/bin/ollama show --modelfile from-hub")
+    assert hashlib.sha256((content / "hub" / REPO / QUANT).read_bytes()).hexdigest() in shown
+    body = json.dumps({"model": "from-hub", "stream": False, "messages": [{"role": "user", "content": QUESTION}]})
+    assert "Paris" in engine.host.check_output(f"curl -sS --fail-with-body --max-time 120 http://127.0.0.1:11434/api/chat -d '{body}'")
+    asked = len(upstream.requests)
+    assert changed(engine.converge(*run)) == 0 and len(upstream.requests) == asked
+    engine.converge("-e", json.dumps({"llm_models": [{**entry, "state": "absent"}]}))
+    assert "from-hub:latest" not in engine.models
