@@ -47,7 +47,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upstream(host: Host, content: Path) -> Iterator[Upstream]:
     """Serve it to the test host."""
     me = host.check_output("ip route show default").split()[2]
-    with Upstream(content, host="0.0.0.0", name=me, blobs="location") as up:  # noqa: S104  the host is in another namespace
+    options = {"name": me, "cdn_name": me, "blobs": "location"}
+    with Upstream(content, host="0.0.0.0", cdn_host="0.0.0.0", **options) as up:  # noqa: S104  the host is in another namespace
         yield up
 
 

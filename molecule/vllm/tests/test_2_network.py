@@ -52,7 +52,8 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def upstream(host: Host, repo: Path) -> Iterator[Upstream]:
     """Serve it to the test host."""
     me = host.check_output("ip route show default").split()[2]
-    with Upstream(repo.parents[2], host="0.0.0.0", name=me) as up:  # noqa: S104  the host is in another namespace
+    names = {"name": me, "cdn_name": me}
+    with Upstream(repo.parents[2], host="0.0.0.0", cdn_host="0.0.0.0", **names) as up:  # noqa: S104  the host is in another namespace
         yield up
 
 
