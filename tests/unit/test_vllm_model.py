@@ -195,7 +195,7 @@ def test_the_folder_gets_its_owner_and_the_files_stay(
     target = tmp_path / "models" / "tiny"
     given: list[Any] = []
     # Only root may give files away.
-    monkeypatch.setattr(os, "chown", lambda *to: given.append(to))
+    monkeypatch.setattr(os, "chown", lambda *to, **_how: given.append(to))
     owned = {**params, "owner": "12345", "group": "12346"}
     checked = call(owned, check=True)
     assert checked["actions"] == [f"change the owner of {target}"] and given == []
