@@ -231,6 +231,16 @@ def test_a_list_that_a_client_wrote_with_xet_is_left_alone(store: Store, tmp_pat
     assert present(asked, store).actions == []
 
 
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"files": 1}'])
+def test_a_list_that_is_none_is_written_anew(store: Store, tmp_path: Path, text: str) -> None:
+    asked = request(tmp_path)
+    present(asked, store)
+    path = cache_of(asked).tree_path(COMMIT)
+    path.write_text(text)
+    assert [action.split()[0] for action in present(asked, store).actions] == ["write"]
+    assert present(asked, store).actions == []
+
+
 def test_owners_are_set_and_kept(store: Store, tmp_path: Path) -> None:
     asked = request(tmp_path, owner=(65534, 65534))
     if os.geteuid():

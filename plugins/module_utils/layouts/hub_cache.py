@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.onprem.llm.plugins.module_utils.errors import explained
+from ansible_collections.onprem.llm.plugins.module_utils.foreign_json import read_json
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteBlob, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import make_folders, refuse_link, sync_folder, write_file
 
@@ -128,7 +129,7 @@ class HubCache:
             path = self.tree_path(commit)
             if path.stat().st_size > LARGEST_TREE:
                 return False
-            there = json.loads(path.read_bytes())
+            there = read_json(path.read_bytes())
             files = {name: {key: value for key, value in entry.items() if key != "xet_hash"} for name, entry in there["files"].items()}
             return {**there, "files": files} == tree
         return False
@@ -225,7 +226,7 @@ def tree_of(manifest: RemoteManifest) -> dict[str, Any]:
     They take a file that is not listed for one that does not exist. Where the Hub keeps a file with Xet is left out, for a mirror has none.
     """
     files: dict[str, dict[str, Any]] = {}
-    for entry in json.loads(manifest.data):
+    for entry in read_json(manifest.data):
         if entry["type"] == "file":
             lfs = entry.get("lfs")
             extra = {"lfs_sha256": lfs["oid"], "lfs_size": lfs["size"]} if lfs else {}
