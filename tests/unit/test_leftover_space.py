@@ -104,3 +104,26 @@ def test_a_disk_that_fills_up_meanwhile_is_left_as_it_was(
     assert {path.name for path in disk.folder.rglob("*") if path.is_file()} == {"other", "filler"}
     (disk.folder / "filler").unlink()
     assert call_module(case.module, case.told)["changed"]
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_a_killed_copy_has_left_goes_with_its_model(call_module: Call, tmp_path: Path, is_there: bool) -> None:
+    models = tmp_path / "models"
+    told = {"name": "tiny", "store": str(tmp_path / "store"), "models_dir": str(models)}
+    if is_there:
+        call_module(ollama_model, {**told, "source": f"file:{write_gguf(tmp_path / 'in.gguf')}"})
+    (models / ".onprem-llm" / "folder").mkdir(parents=True)
+    (models / ".onprem-llm" / "blob-1").write_bytes(b"half")
+    gone = {**told, "state": "absent"}
+    checked = call_module(ollama_model, gone, check=True)
+    done = call_module(ollama_model, gone)
+    assert f"remove {models / '.onprem-llm'}" in done["actions"] and done["actions"] == checked["actions"]
+    assert done["diff"]["before"] != done["diff"]["after"] and not (models / ".onprem-llm").exists()
+    assert not call_module(ollama_model, gone)["changed"]
+
+
+def test_a_folder_among_unfinished_files_of_ollama_is_swept(call_module: Call, tmp_path: Path) -> None:
+    (tmp_path / "models" / ".onprem-llm" / "folder" / "more").mkdir(parents=True)
+    source = f"file:{write_gguf(tmp_path / 'in.gguf')}"
+    told = {"name": "tiny", "source": source, "store": str(tmp_path / "store"), "models_dir": str(tmp_path / "models")}
+    assert "msg" not in call_module(ollama_model, told) and not (tmp_path / "models" / ".onprem-llm").exists()

@@ -76,6 +76,8 @@ def plan_model(
         _plan_layout(plan, present)
     else:
         plan.manifest = present is not None
+        plan.sweep = plan.tree.temp.is_dir()
+        _show(plan, "leftovers", [str(plan.tree.temp)] if plan.sweep else [], [])
     _plan_removal(plan, present, frozenset(kept))
     _plan_notes(plan, present)
     return plan

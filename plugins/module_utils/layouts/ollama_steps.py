@@ -25,6 +25,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     give,
     held,
     make_folders,
+    remove_all,
     same_mount,
     settle,
     sync_folder,
@@ -80,6 +81,8 @@ class Plan:
     folders: list[Path] = field(default_factory=list)
     lay: list[Layer] = field(default_factory=list)
     manifest: bool = False
+    # What a run that broke off has left goes with a model that is to be gone; one that is to be there clears it as it writes.
+    sweep: bool = False
     unload: bool = False
     own: list[Path] = field(default_factory=list)
     drop: list[Digest] = field(default_factory=list)
@@ -112,6 +115,7 @@ class Plan:
         said += [f"lay out {self.tree.blob_path(layer.digest)}" for layer in self.lay]
         said += [f"tell {self.request.url} to unload {name}"] if self.unload else []
         said += [f"{verb} the manifest of {name}"] if self.manifest else []
+        said += [f"remove {self.tree.temp}"] if self.sweep else []
         said += [f"change the owner of {path}" for path in self.own]
         said += [f"remove {self.tree.blob_path(digest)}" for digest in self.drop]
         said += [f"remove {self.store.blob_path(digest)}" for digest in self.free]
@@ -146,6 +150,8 @@ class Plan:
             self._lay_out(self.image)
         elif self.manifest:
             self._remove_name()
+        if self.sweep:
+            self._sweep()
         for digest in self.drop:
             for path in (self.tree.blob_path(digest), self.tree.metadata_path(digest)):
                 with explained(f"remove {path}"), unless_gone(), held(path.parent, self.tree.root) as folder:
@@ -215,7 +221,13 @@ class Plan:
         os.chown(temp, os.geteuid(), -1)
         temp.chmod(0o700)
         for leftover in temp.iterdir():
-            leftover.unlink()
+            remove_all(leftover)
+
+    def _sweep(self) -> None:
+        with explained(f"remove {self.tree.temp}"), unless_gone():
+            with held(self.tree.temp, self.tree.root) as temp:
+                self._clear(temp)
+            self.tree.temp.rmdir()
 
     def _unload(self) -> None:
         """Free the memory of what is replaced: once the name means other weights, the server cannot be told any more."""
