@@ -101,11 +101,3 @@ def test_a_branch_that_moved_is_told_then_followed(engine: Engine, upstream: Ups
     assert followed.returncode == 0 and laid_out(engine) == newer, followed.stdout
     assert engine.pid(FIRST) == before[FIRST] and engine.pid(SECOND) not in {before[SECOND], "0"}
     assert "Paris" in engine.ask(SECOND)
-    again = playbook(*follow)
-    assert again.returncode == 0 and changed(again.stdout) == 0, again.stdout
-
-
-def test_back_to_the_folder_on_the_host(engine: Engine) -> None:
-    engine.converge()
-    assert laid_out(engine) == hashlib.sha256((FOLDER / WEIGHTS).read_bytes()).hexdigest()
-    assert "Paris" in engine.ask(SECOND)
