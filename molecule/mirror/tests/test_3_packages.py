@@ -25,7 +25,8 @@ def install(request: pytest.FixtureRequest, client: Client, mirror: Mirror) -> s
     client.run("sh", "-c", f"rm -rf {folder} && python3 -m venv --without-pip {folder}")
     line = next(line for line in mirror.lines("python") if line.startswith(f"{tool} "))
     target = f"--python {folder}/bin/python"
-    line = line.replace("pip install", f"pip {target} install" if tool == "pip" else f"pip install {target} --no-cache", 1)
+    # What a file holds never changes, so that a client may take it from its cache: here the mirror's own is meant.
+    line = line.replace("pip install", f"pip {target} install --no-cache-dir" if tool == "pip" else f"pip install {target} --no-cache", 1)
     return f"{BIN}/{line.rpartition(' ')[0]}"
 
 
