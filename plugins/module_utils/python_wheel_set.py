@@ -163,7 +163,7 @@ def _known(text: bytes, path: Path) -> list[WantedFile]:
 
 def _entry(entry: Any) -> WantedFile:
     file, url, size = entry["file"], entry["url"], entry["size"]
-    if not (isinstance(file, str) and isinstance(url, str) and type(size) is int and size >= 0):
+    if not (isinstance(file, str) and isinstance(url, str) and isinstance(size, int) and not isinstance(size, bool) and size >= 0):
         raise TypeError
     address = as_address(url)
     signed = address.has_query or entry.get("signed") is True

@@ -83,9 +83,19 @@ def playbook(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
-def module(host: str, name: str, /, *words: str, **arguments: object) -> dict[str, Any]:
+def module(host: str, what: str, *words: str, **arguments: object) -> dict[str, Any]:
     """Run one module on a host of the scenario; return what it says."""
-    command = ["ansible", "--inventory", str(EPHEMERAL / "inventory"), "--module-name", name, "--args", json.dumps(arguments), *words, host]
+    command = [
+        "ansible",
+        "--inventory",
+        str(EPHEMERAL / "inventory"),
+        "--module-name",
+        what,
+        "--args",
+        json.dumps(arguments),
+        *words,
+        host,
+    ]
     environment = {**os.environ, "ANSIBLE_LOAD_CALLBACK_PLUGINS": "true", "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"}
     done = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr

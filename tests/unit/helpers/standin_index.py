@@ -76,5 +76,7 @@ def standin_index(files: dict[str, bytes]) -> Iterator[StandinIndex]:
     """Serve these files."""
     with StandinIndex(files) as index:
         threading.Thread(target=index.serve_forever, args=(0.05,), daemon=True).start()
-        yield index
-        index.shutdown()
+        try:
+            yield index
+        finally:
+            index.shutdown()
