@@ -18,6 +18,7 @@ from ansible_collections.onprem.llm.plugins.modules import hub_model, ollama_mod
 from tests.standin_upstream import Upstream, add_ollama_model
 from tests.unit.helpers.fault_page import Row, happens
 from tests.unit.helpers.gguf_writer import Tensor, gguf_bytes
+from tests.unit.helpers.rot import rot
 from tests.unit.helpers.site import CHUNK, REPO, SIZE, digest_of, git_of
 from tests.unit.helpers.small_disk import small_disk
 from tests.unit.helpers.stored import common_folder, common_user
@@ -61,19 +62,6 @@ def tear_piece(pull: WholePull) -> None:
     os.truncate(pull.unfinished, SIZE)
 
 
-def flip(path: Path, offset: int) -> None:
-    """Flip a bit as a disk does: the time of the file stays."""
-    mode, times = path.stat().st_mode, path.stat()
-    path.chmod(0o644)
-    with path.open("r+b") as stream:
-        stream.seek(offset)
-        byte = stream.read(1)[0]
-        stream.seek(offset)
-        stream.write(bytes([byte ^ 1]))
-    path.chmod(mode)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-
-
 @happens("the end of the journal is torn")
 def test_a_torn_journal(pull: WholePull, row: Row) -> None:
     break_off(pull)
@@ -92,7 +80,7 @@ def test_a_torn_piece(pull: WholePull, row: Row) -> None:
 @happens("a byte of an unfinished file is flipped")
 def test_a_flipped_byte_of_an_unfinished_file(pull: WholePull, row: Row) -> None:
     break_off(pull)
-    flip(pull.unfinished, CHUNK + 12345)
+    rot(pull.unfinished, CHUNK + 12345)
     assert row.is_told_by(pull.run())
     assert pull.sent == TOTAL + row.again
 
@@ -100,7 +88,7 @@ def test_a_flipped_byte_of_an_unfinished_file(pull: WholePull, row: Row) -> None
 @happens("a byte of a stored file is flipped")
 def test_a_flipped_byte_of_a_stored_file(pull: WholePull, row: Row) -> None:
     pull.run()
-    flip(pull.stored, CHUNK + 12345)
+    rot(pull.stored, CHUNK + 12345)
     result = goes_on(pull, row, verify_days=0)
     assert result["bytes_fetched"] == row.again and not pull.run(verify_days=0)["changed"]
 
@@ -117,7 +105,7 @@ def test_a_stored_file_that_is_cut_short(pull: WholePull, row: Row) -> None:
 @happens("a stored file is damaged, and upstream is gone")
 def test_damage_and_no_upstream(pull: WholePull, row: Row) -> None:
     commit = pull.run()["commit"]
-    flip(pull.stored, CHUNK + 12345)
+    rot(pull.stored, CHUNK + 12345)
     pull.up.stop()
     result = pull.call_module(hub_model, {**pull.params, "source": f"hf:{REPO}@{commit}", "verify_days": 0})
     assert row.is_told_by(result), result
@@ -171,7 +159,7 @@ def test_the_other_modules_tell_of_damage_and_mend_it(call_module: Call, tmp_pat
         first = call_module(ollama_model, {**places, **model})
         path = tmp_path / "models" / "blobs" / first["digest"].replace(":", "-")
         size = path.stat().st_size
-        flip(path, 2000) if damage == "flipped" else os.truncate(path, CHUNK + 5)
+        rot(path, 2000) if damage == "flipped" else os.truncate(path, CHUNK + 5)
         for check in (True, False):
             result = call_module(ollama_models, {**places, "models": [model]}, check=check)
             assert [warning for warning in result["warnings"] if "is damaged" in warning] and result["changed"]
