@@ -169,16 +169,17 @@ class AptPlan:
         write_text(store, self.folder.root / KEY, self.key.public())
         texts = {place: (made / place).read_bytes() for place in places}
         wanted = {suite / _by_hash(place, text): text for place, text in texts.items()}
-        before = [path for path in _copies(suite) if path not in wanted and _is_itself(path)]
-        rotten = [path for path in _copies(suite) if path not in wanted and path not in before]
+        old = [path for path in _copies(suite) if path not in wanted]
+        # A client that has just read the list before may still ask for what it names: one generation stays, of what did not rot.
+        newest = sorted(filter(_is_itself, old), key=lambda path: path.stat().st_mtime_ns, reverse=True)[: len(places)]
         for path, text in [*wanted.items(), *((suite / place, text) for place, text in texts.items())]:
             write_text(store, path, text)
         write_text(store, suite / "Release", (made / "Release").read_bytes())
         write_text(store, suite / "Release.gpg", detached)
         write_text(store, suite / "InRelease", inline)
-        # A client that has just read the list before may still ask for what it names: one generation stays.
-        for path in [*rotten, *sorted(before, key=lambda path: path.stat().st_mtime_ns, reverse=True)[len(places) :]]:
-            path.unlink()
+        for path in old:
+            if path not in newest:
+                path.unlink()
 
 
 def plan_apt(

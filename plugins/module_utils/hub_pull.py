@@ -17,7 +17,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache impor
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_plan import laid_out_commit, plan_absent, plan_present
 from ansible_collections.onprem.llm.plugins.module_utils.layouts.hub_cache_steps import Plan, Request, Supply
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest
-from ansible_collections.onprem.llm.plugins.module_utils.pull import Pull, plan_pull
+from ansible_collections.onprem.llm.plugins.module_utils.pull import TURNS, Pull, plan_pull
 from ansible_collections.onprem.llm.plugins.module_utils.refs import HubRef
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import RemoteSource
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
@@ -25,8 +25,6 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import stea
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space, swept
 
 Report = Callable[[str], None]
-# How often to bring what other runs remove meanwhile.
-TURNS = 3
 
 
 class HubLike(RemoteSource, Protocol):
@@ -81,14 +79,10 @@ def carried_out(request: Request, store: Store, source_of: SourceOf, report: Rep
         with store.locked():
             # What another run did while this one waited counts; and what it has removed is brought once more, noted as used by now.
             again, outcome.plan = _planned(request, store, chosen)
-            if not again.missing:
+            if not (turns_left and again.missing):
+                again.refuse_missing(request.ref)
                 outcome.plan.apply()
                 break
-            if not turns_left:
-                raise ModelError(
-                    f"{again.missing[0].name} of {request.ref} was fetched and is gone again: something else removed it from "
-                    f"{store.root}. Run again."
-                )
     outcome.digests = again.digests
     if not pull.missing:
         outcome.actions, outcome.diff = outcome.plan.actions, outcome.plan.diff()

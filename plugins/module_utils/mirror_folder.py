@@ -21,7 +21,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.errors import ModelErro
 from ansible_collections.onprem.llm.plugins.module_utils.names import Digest, as_file_name
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import settle, sync_folder, write_file
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import inode_of, settle, sync_folder, write_file
 from ansible_collections.onprem.llm.plugins.module_utils.store_intake import is_needed, refuse_spoilt, way_in
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, check_space
 
@@ -116,9 +116,9 @@ class MirrorFolder:
     def kept(self) -> dict[str, Digest]:
         """Return what is offered now, by place: the files in the folder that are blobs which the store says it uses, or damaged ones."""
         paths = {digest: self.store.blob_path(digest) for digest in self.noted}
-        known = {_inode(path): digest for digest, path in paths.items() if path.exists()}
+        known = {inode_of(path.stat()): digest for digest, path in paths.items() if path.exists()}
         places = {place: self.root / place for place in self.there}
-        found = {place: known.get(_inode(path)) for place, path in places.items() if not path.is_symlink()}
+        found = {place: known.get(inode_of(path.stat())) for place, path in places.items() if not path.is_symlink()}
         damaged = self._damaged(self.noted, [path for path in places.values() if not path.is_symlink()])
         return {place: digest for place in places if (digest := found.get(place) or damaged.get(str(places[place])))}
 
@@ -285,11 +285,6 @@ def write_text(store: Store, path: Path, text: bytes) -> None:
         if path.is_symlink():
             path.unlink()
         write_file(path, text, store.temp)
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
 
 
 def _make(folder: Path) -> None:

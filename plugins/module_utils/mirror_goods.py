@@ -79,7 +79,7 @@ class Goods:
             return self.local
         if self.manifest is not None:
             return digests_of_manifest(self.manifest)
-        return frozenset(self.pull.digests[blob.name] for blob in self.pull.blobs if blob.name in self.pull.digests)
+        return frozenset(self.pull.known)
 
     @property
     def missing(self) -> dict[str, int]:
@@ -141,10 +141,12 @@ class Goods:
     def bring(self, use: tuple[str, str], report: Report) -> int:
         """Bring it into the store for a name of it; return the bytes that came over the network. Call it without the lock of the store."""
         check_space(self.needs)
-        with self.store.locked():
-            self.store.set_ref(*use, {*self.store.ref(*use), *self.digests})
-            for item in self.items:
-                self._take_in(item)
+        # A pull that fetches notes by itself what it is for.
+        if not (self.pull and self.pull.missing):
+            with self.store.locked():
+                self.store.set_ref(*use, {*self.store.ref(*use), *self.digests})
+                for item in self.items:
+                    self._take_in(item)
         return self.pull.apply_for(use, report) if self.pull and self.is_due else 0
 
     def _take_in(self, item: Item) -> None:

@@ -27,7 +27,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.refs import FileRef, Hu
 from ansible_collections.onprem.llm.plugins.module_utils.sources.remote import Access, RemoteManifest
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import check_space
-from ansible_collections.onprem.llm.plugins.module_utils.upstream import is_origin_known, read_origin, write_origin
+from ansible_collections.onprem.llm.plugins.module_utils.upstream import is_origin_known, origin_changes, read_origin, write_origin
 
 SETTINGS = ("template", "system", "license", "parameters")
 
@@ -159,16 +159,10 @@ def publish(request: Request, store: Store, access: Access, report: Report | Non
             _remember(store, request, goods)
             store.set_ref(*arriving, ())
         outcome.actions = [*brought, *outcome.plan.actions]
-    elif report and (goods.learned or not _is_remembered(store, request, goods)):
+    elif report and (goods.learned or origin_changes(store, request.place.note, goods.pull.manifest if goods.pull else None)):
         with store.locked():
             _remember(store, request, goods)
     return outcome
-
-
-def _is_remembered(store: Store, request: Request, goods: Goods) -> bool:
-    if goods.pull is None:
-        return not is_origin_known(store, request.place.note)
-    return read_origin(store, request.place.note, goods.pull.manifest.ref) == goods.pull.manifest
 
 
 def _remember(store: Store, request: Request, goods: Goods) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from ansible_collections.onprem.llm.plugins.module_utils.host_files import account_id
+from ansible_collections.onprem.llm.plugins.module_utils.pull import TURNS
 from ansible_collections.onprem.llm.plugins.module_utils.source_options import SOURCE_SPEC, access_of
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
 from ansible_collections.onprem.llm.plugins.module_utils.store_space import Need, measured
@@ -33,8 +34,6 @@ PLACE_SPEC: dict[str, Any] = {
     "group": {"type": "str"},
     **SOURCE_SPEC,
 }
-# How often to bring what other runs remove meanwhile.
-TURNS = 3
 REQUIRED_IF = [("state", "present", ["source"])]
 
 

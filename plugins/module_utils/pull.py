@@ -27,6 +27,9 @@ from ansible_collections.onprem.llm.plugins.module_utils.transfer.downloads impo
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import blob_id, bytes_held
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.repair import bytes_missing, salvage
 
+# How often to bring what other runs remove meanwhile.
+TURNS = 3
+
 
 @dataclass
 class Pull:
@@ -66,6 +69,20 @@ class Pull:
         needs = [Need(str(root), blob.size - bytes_held(self.store, blob), f"store {blob_id(blob)}") for blob in _distinct(self.missing)]
         return [*needs, *(swept(root, [self.store.temp]) if needs else [])]
 
+    @property
+    def known(self) -> list[Digest]:
+        """Return the digests of the files, as far as they are known: a small file of the Hub is known by git's sha1 only."""
+        known = (blob.sha256 or self.digests.get(blob.name) for blob in self.blobs)
+        return [digest for digest in known if digest]
+
+    def refuse_missing(self, ref: SourceRef) -> None:
+        """Refuse to go on, after it was fetched, where something of what the user calls ``ref`` is missing still."""
+        if self.missing:
+            raise ModelError(
+                f"{self.missing[0].name} of {ref} was fetched and is gone again: something else removed it from "
+                f"{self.store.root}. Run again."
+            )
+
     def apply_for(self, use: tuple[str, str], report: Callable[[str], None]) -> int:
         """Fetch it for a name of the store, so that no other run takes what arrives for unused; return the bytes.
 
@@ -84,10 +101,9 @@ class Pull:
                 self._note(use)
 
     def _note(self, use: tuple[str, str]) -> None:
-        """Say which blobs the name uses, as far as they are known: a small file of the Hub is known by git's sha1 only."""
-        known = (blob.sha256 or self.digests.get(blob.name) for blob in self.blobs)
+        """Say which blobs the name uses, as far as they are known."""
         with self.store.locked():
-            self.store.set_ref(*use, {*self.store.ref(*use), *(digest for digest in known if digest)})
+            self.store.set_ref(*use, {*self.store.ref(*use), *self.known})
 
     def apply(self, report: Callable[[str], None]) -> int:
         """Fetch it; return the bytes that came over the network.

@@ -19,7 +19,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.layouts.ollama_store im
 from ansible_collections.onprem.llm.plugins.module_utils.names import DIGEST, Digest
 from ansible_collections.onprem.llm.plugins.module_utils.stamps import Stamp
 from ansible_collections.onprem.llm.plugins.module_utils.store import Store
-from ansible_collections.onprem.llm.plugins.module_utils.store_files import unless_gone
+from ansible_collections.onprem.llm.plugins.module_utils.store_files import inode_of, unless_gone
 from ansible_collections.onprem.llm.plugins.module_utils.store_garbage import plan_collect
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.journal import read_journal
 from ansible_collections.onprem.llm.plugins.module_utils.transfer.partial import partial_folder
@@ -67,7 +67,7 @@ class Stock:
             for path in sorted(path for path in (store.root / "blobs" / "sha256").glob("*/*") if DIGEST.fullmatch(path.name)):
                 with unless_gone():
                     self.stored[Digest(path.name)] = path.stat()
-        self._digests = {(status.st_dev, status.st_ino): digest for digest, status in self.stored.items()}
+        self._digests = {inode_of(status): digest for digest, status in self.stored.items()}
         self.models = [self._noted(*key, digests) for key, digests in sorted(store.refs().items())]
 
     def _noted(self, layout: str, name: str, digests: Iterable[Digest]) -> Model:
@@ -91,7 +91,7 @@ class Stock:
         with unless_gone():
             if path.is_file():
                 status = path.stat()
-                inode = (status.st_dev, status.st_ino)
+                inode = inode_of(status)
                 known = digest or self._digests.get(inode)
                 if known is None:
                     memory = self.store.stamps.recall(str(path), Stamp.of(str(path)))

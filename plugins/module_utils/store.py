@@ -36,6 +36,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.stamps import (
 from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     NO_LINK,
     copy_hashed,
+    inode_of,
     make_folders,
     remove_all,
     same_mount,
@@ -304,19 +305,15 @@ class Store:
         inodes, found = set(), []
         for path in map(self.blob_path, digests):
             with unless_gone():
-                inodes.add(_inode(path.stat()))
+                inodes.add(inode_of(path.stat()))
         for path in (self.root / "blobs" / "git").glob("*") if inodes else ():
             with unless_gone():
                 status = path.stat()
                 # Where the file system has no hard links it is a copy.
                 memory = self.stamps.recall(str(path), Stamp.of(str(path))) if status.st_nlink == 1 else None
-                if _inode(status) in inodes or (memory and memory.digest in digests):
+                if inode_of(status) in inodes or (memory and memory.digest in digests):
                     found.append(path)
         return found
-
-
-def _inode(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 def _read_ref(path: Path) -> tuple[str, frozenset[Digest]]:

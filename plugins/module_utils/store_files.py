@@ -51,6 +51,11 @@ def existing_parent(folder: str) -> str:
     return str(path)
 
 
+def inode_of(status: os.stat_result) -> tuple[int, int]:
+    """Return what two names of one file have in common: the device and the number of the inode."""
+    return status.st_dev, status.st_ino
+
+
 def same_mount(first: str, second: str) -> bool:
     """Tell whether a hard link between the two is possible: the same file system through the same mount."""
     with explained(f"compare {first} and {second}"):

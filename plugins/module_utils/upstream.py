@@ -55,9 +55,8 @@ class Upstream:
 
     @property
     def digests(self) -> list[Digest]:
-        """Return what of it is in the store or will be, as far as that is known: a small file of the Hub is known by git's sha1 only."""
-        known = ((blob.sha256 or self.pull.digests.get(blob.name)) for blob in self.record.blobs)
-        return [digest for digest in known if digest]
+        """Return what of it is in the store or will be, as far as that is known."""
+        return self.pull.known
 
     @property
     def record(self) -> RemoteManifest:
@@ -70,11 +69,7 @@ class Upstream:
 
     def whole(self, *, noted: bool) -> Upstream:
         """Return the same state after it was fetched; refuse to go on if something is missing still."""
-        if self.pull.missing:
-            raise ModelError(
-                f"{self.pull.missing[0].name} of {self.manifest.ref} was fetched and is gone again: something else removed it from "
-                f"{self.pull.store.root}. Run again."
-            )
+        self.pull.refuse_missing(self.manifest.ref)
         return replace(self, noted=noted)
 
 
@@ -127,11 +122,11 @@ def _compared(had: RemoteManifest, source: RemoteSource) -> tuple[RemoteManifest
     return had, now.revision, told
 
 
-def origin_changes(store: Store, use: tuple[str, str], upstream: Upstream | None) -> bool:
-    """Tell whether something else must be remembered of a name than is."""
-    if upstream is None:
-        return _path(store, use).exists()
-    return read_origin(store, use, upstream.manifest.ref) != upstream.record
+def origin_changes(store: Store, use: tuple[str, str], manifest: RemoteManifest | None) -> bool:
+    """Tell whether something else must be remembered of a name than is; None: nothing."""
+    if manifest is None:
+        return is_origin_known(store, use)
+    return read_origin(store, use, manifest.ref) != manifest
 
 
 def _path(store: Store, use: tuple[str, str]) -> Path:

@@ -24,6 +24,7 @@ from ansible_collections.onprem.llm.plugins.module_utils.store_files import (
     copy_hashed,
     exchanged,
     held,
+    inode_of,
     make_folders,
     remove_all,
     same_mount,
@@ -73,11 +74,11 @@ class ModelFolder:
             return {}
         if not _is_folder(self.path):
             return {"files": "not a folder"}
-        blobs = {_inode(store.blob_path(digest)): digest for digest in noted if store.blob_path(digest).exists()}
+        blobs = {inode_of(store.blob_path(digest).stat()): digest for digest in noted if store.blob_path(digest).exists()}
 
         def digest_of(path: Path) -> Digest | None:
-            if _inode(path) in blobs:
-                return blobs[_inode(path)]
+            if inode_of(path.stat()) in blobs:
+                return blobs[inode_of(path.stat())]
             memory = store.stamps.recall(str(path), Stamp.of(str(path)))
             return memory.digest if memory else None
 
@@ -147,8 +148,3 @@ def _is_folder(path: Path) -> bool:
 
 def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
-
-
-def _inode(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino

@@ -205,7 +205,7 @@ def plan_folder(request: Request, store: Store, *, check: bool = False, upstream
         plan.lay = "remove"
     plan.leftovers = plan.target.leftovers
     plan.ref = noted != plan.used or (plan.upstream is not None and plan.upstream.noted)
-    plan.origin = origin_changes(store, request.ref, plan.upstream)
+    plan.origin = origin_changes(store, request.ref, plan.upstream.record if plan.upstream else None)
     if not plan.present or plan.folder:
         # Before it was fetched it is not known what takes the place of what.
         plan.free = store.unused(noted - plan.used, request.ref)

@@ -235,7 +235,7 @@ def _plan_removal(plan: Plan, present: bytes | None, others_keep: frozenset[Dige
 
 def _plan_notes(plan: Plan, present: bytes | None) -> None:
     request = plan.request
-    plan.origin = origin_changes(plan.store, request.ref, plan.upstream)
+    plan.origin = origin_changes(plan.store, request.ref, plan.upstream.record if plan.upstream else None)
     replaced = present is not None and plan.manifest
     if replaced and request.url and (plan.image is None or weights_of_manifest(present) != plan.image.weights.digest):
         plan.unload = is_loaded(request.url, request.name)
